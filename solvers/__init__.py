@@ -1,0 +1,1 @@
+"""The physics: systems, their theory and their simulations. Knows nothing of sweeps or clusters."""

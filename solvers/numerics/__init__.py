@@ -1,0 +1,1 @@
+"""Numerical ideas shared by systems, one file each."""
