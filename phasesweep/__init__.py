@@ -1,1 +1,30 @@
-"""Distributed sweeps and a cache of results for the statistical physics of learning."""
+"""Distributed sweeps and a cache of results for the statistical physics of learning.
+
+import phasesweep
+tree = phasesweep.open("binary_capacity")                    # lazy xarray.DataTree, a group per method
+table = phasesweep.thresholds("binary_capacity")             # theory beside simulation
+every = phasesweep.points("glm_bayes", "gamp", alpha=slice(1, 2))   # from whichever sweep
+curve = phasesweep.solve("perceptron_storage", "capacity", kappa=[0, 0.5], weights="binary")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from phasesweep.api import open, points, solve, thresholds  # noqa: A004
+
+__all__ = ["open", "points", "solve", "thresholds"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the API when it is first used, so that the command line answers at once."""
+    if name in __all__:
+        from phasesweep import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'phasesweep' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

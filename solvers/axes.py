@@ -238,22 +238,22 @@ class FileContent:
     @classmethod
     def read(cls, path: Path) -> FileContent:
         """Content of an .npz (never unpickled) or a .json file of nested lists."""
+        if path.suffix not in (".npz", ".json"):
+            raise ValueError(f"{path}: the file must end in .npz or .json")
         try:
             if path.suffix == ".npz":
                 with np.load(path, allow_pickle=False) as archive:
                     arrays = {key: archive[key] for key in archive.files}
-            elif path.suffix == ".json":
+            else:
                 arrays = json.loads(path.read_text())
                 if not isinstance(arrays, dict):
-                    raise ValueError("the file must hold an object of named arrays")
+                    raise TypeError("it must hold an object of named arrays")
                 arrays = {key: np.asarray(item, dtype=float) for key, item in arrays.items()}
-            else:
-                raise ValueError("the file must end in .npz or .json")
+            return cls.of(arrays, path.name)
         except FileNotFoundError:
             raise ValueError(f"there is no file {path}") from None
-        except (OSError, EOFError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} cannot be read ({error})") from None
-        return cls.of(arrays, path.name)
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,8 @@ class File(Axis):
             raise ValueError(self.allowed())
         if set(content.arrays) != set(self.names):
             held = ", ".join(content.arrays) or "nothing"
-            raise ValueError(f"{self.allowed()} (it holds {held})")
+            source = content.name or "the mapping"
+            raise ValueError(f"{source} holds {held}; needed: {', '.join(self.names)}")
         return content
 
     def allowed(self) -> str:

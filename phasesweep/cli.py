@@ -1,0 +1,416 @@
+"""The command line: what a person types and what Snakemake's rules call.
+
+Exit status: 0 done; 1 something failed that was asked correctly (points, a disk); 2 misuse, with one
+sentence and nothing written; 130 or 143 stopped by Ctrl-C or SIGTERM, with everything computed kept.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from phasesweep.sweep import Report
+
+DATA = click.option(
+    "--data", type=click.Path(file_okay=False), help="Data folder [default: $PHASESWEEP_DATA or data/]."
+)
+CLUSTER = click.option("--cluster", help="Cluster file, or the address of a running Dask scheduler.")
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="A sweep is a file in config/sweeps, or the name of a system for its small demo sweep.",
+)
+@click.version_option(package_name="phasesweep")
+def cli() -> None:
+    """Distributed sweeps and a cache of results for the statistical physics of learning."""
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def systems(name: str | None, as_json: bool) -> None:
+    """List systems, or the methods, axes, observables and sources of one."""
+    from phasesweep import describe
+
+    _say(describe.systems(as_json) if name is None else describe.system(name, as_json))
+
+
+@cli.command()
+@click.argument("system")
+@click.argument("method")
+@click.argument("axes", nargs=-1, metavar="[AXIS=VALUES]...")
+@click.option("--json", "form", flag_value="json", help="One JSON object per point.")
+@click.option("--csv", "form", flag_value="csv", help="Comma-separated values.")
+@click.option("--plot", type=click.Path(dir_okay=False), help="Also draw a figure (.png or .pdf).")
+@CLUSTER
+@DATA
+def solve(
+    system: str,
+    method: str,
+    axes: tuple[str, ...],
+    form: str | None,
+    plot: str | None,
+    cluster: str | None,
+    data: str | None,
+) -> None:
+    """Compute points now, through the cache: phasesweep solve SYSTEM METHOD alpha=0.5:3:26 kappa=0.
+
+    AXIS=VALUES is a value, a list a,b,c, or a range FROM:TO:POINTS with :log for log spacing.
+    """
+    from phasesweep import api, describe
+    from phasesweep.cluster import read_cluster
+    from phasesweep.figures import check_target, draw_dataset, save
+    from phasesweep.paths import data_root
+    from phasesweep.sweepfile import find_method, find_system
+
+    declared = find_method(find_system(system), method)
+    forms = _axis_forms(declared, axes)
+    target = check_target(plot) if plot else None
+    cache = api.Cache(data_root(data) / "cache")
+    asked, blocks, report = api.solve_points(
+        system, method, forms, cache, cluster=read_cluster(cluster), quiet=not sys.stderr.isatty()
+    )
+    _say(describe.records(list(api.records(asked, blocks)), declared, form))
+    if target:
+        from phasesweep.dataset import decode_words, method_dataset
+
+        save(draw_dataset(decode_words(method_dataset(asked, blocks))), target)
+        click.echo(f"figure: {target}", err=True)
+    _exit_on_failures(report)
+
+
+@cli.command()
+@click.argument("sweeps", nargs=-1, required=True, metavar="SWEEP...")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@DATA
+def plan(sweeps: tuple[str, ...], as_json: bool, data: str | None) -> None:
+    """Count the points of SWEEPs: total, cached, failed, missing, with time and memory. Runs nothing.
+
+    SWEEP may also be a configuration (config/config.yaml): then all its sweeps are counted.
+    """
+    from phasesweep import describe
+
+    _say(describe.plan(sweeps, data, as_json))
+
+
+@cli.command()
+@click.argument("sweep")
+@CLUSTER
+@click.option("--method", help="Run this method only.")
+@click.option("--shard", help="Run part I of N of the points, as I/N.")
+@click.option("--manifest", type=click.Path(dir_okay=False), help="Write what was done to this file.")
+@click.option("--allow-failed", is_flag=True, help="Exit with 0 even if points failed.")
+@DATA
+def run(
+    sweep: str,
+    cluster: str | None,
+    method: str | None,
+    shard: str | None,
+    manifest: str | None,
+    allow_failed: bool,
+    data: str | None,
+) -> None:
+    """Compute the missing points of a SWEEP and store them."""
+    from phasesweep import jobs
+    from phasesweep.cluster import read_cluster
+
+    report = jobs.run_sweep(
+        sweep,
+        data=data,
+        cluster=read_cluster(cluster),
+        method=method,
+        shard=_shard(shard),
+        manifest=manifest,
+    )
+    click.echo(
+        f"{report.asked:,} points asked, {report.found:,} found, {report.computed:,} computed, "
+        f"{report.failed:,} failed"
+    )
+    if not allow_failed:
+        _exit_on_failures(report)
+
+
+@cli.command()
+@click.argument("sweep")
+@click.option("--manifest", type=click.Path(dir_okay=False), help="Write what was done to this file.")
+@DATA
+def dataset(sweep: str, manifest: str | None, data: str | None) -> None:
+    """Make the dataset of a SWEEP from the cache (or show the one of that name)."""
+    from phasesweep import jobs
+
+    _say(jobs.make_dataset(sweep, data=data, manifest=manifest))
+
+
+@cli.command()
+@click.argument("system")
+@click.argument("method")
+@click.argument("axes", nargs=-1, metavar="[AXIS=VALUES]...")
+@click.option("--json", "form", flag_value="json", help="One JSON object per point.")
+@click.option("--csv", "form", flag_value="csv", help="Comma-separated values.")
+@DATA
+def query(
+    system: str, method: str, axes: tuple[str, ...], form: str | None, data: str | None
+) -> None:
+    """List the points of a method that the cache holds. Computes nothing.
+
+    AXIS=VALUES is a value, a list a,b,c, or FROM:TO with both ends included.
+    """
+    from phasesweep import describe
+
+    _say(describe.query(system, method, _selection(axes), form, data))
+
+
+@cli.command()
+@click.argument("sweep")
+@click.option("--csv", type=click.Path(dir_okay=False), help="Also write the table to this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@DATA
+def thresholds(sweep: str, csv: str | None, as_json: bool, data: str | None) -> None:
+    """The threshold table of a SWEEP's dataset: theory beside simulation, in standard errors."""
+    from phasesweep import jobs
+
+    _say(jobs.make_thresholds(sweep, data=data, csv=csv, as_json=as_json))
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--output", type=click.Path(file_okay=False), help="Folder [default: figures/ of the data].")
+@DATA
+def figure(name: str, output: str | None, data: str | None) -> None:
+    """Draw the figure NAME (workflow/figures/NAME.py, or a sweep) from datasets alone, as PDF and PNG."""
+    from phasesweep import figures
+
+    for path in figures.make(name, data, output):
+        click.echo(path)
+
+
+@cli.command()
+@click.argument("config", type=click.Path())
+@click.option("--since", type=float, default=0.0, help="Count as computed what came after this time.")
+@DATA
+def summary(config: str, since: float, data: str | None) -> None:
+    """Say where the figures, tables and datasets of a configuration are, with counts of points."""
+    from phasesweep import jobs
+
+    _say(jobs.summary(config, since=since, data=data))
+
+
+@cli.group()
+def cache() -> None:
+    """Look at, check, tidy and move the cache."""
+
+
+def _cache_command(*parameters: Callable) -> Callable:
+    """A subcommand of `cache`: the function gets the Cache, and returns the text to print."""
+
+    def wrap(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def command(data: str | None, **options: Any) -> None:
+            from phasesweep.cache import Cache
+            from phasesweep.paths import data_root
+
+            text, failed = function(Cache(data_root(data) / "cache"), **options)
+            _say(text)
+            if failed:
+                sys.exit(1)
+
+        decorated = DATA(command)
+        for parameter in reversed(parameters):
+            decorated = parameter(decorated)
+        return cache.command(name=function.__name__.strip("_"))(decorated)
+
+    return wrap
+
+
+@_cache_command()
+def info(store: Any) -> tuple[str, bool]:
+    """Rows, segments and bytes of every system and method."""
+    from phasesweep import describe
+
+    return describe.cache_info(store), False
+
+
+@_cache_command()
+def verify(store: Any) -> tuple[str, bool]:
+    """Read every segment; name damaged, foreign and orphan files and the points they held."""
+    from phasesweep import describe
+
+    return describe.cache_verify(store)
+
+
+@_cache_command()
+def compact(store: Any) -> tuple[str, bool]:
+    """Merge small segments into large ones."""
+    from phasesweep import describe
+
+    return describe.cache_compact(store), False
+
+
+@_cache_command(click.option("--damaged", is_flag=True, help="Also remove damaged segments."))
+def gc(store: Any, damaged: bool) -> tuple[str, bool]:
+    """Remove temporary files that killed writers left."""
+    from phasesweep import describe
+
+    return describe.cache_gc(store, damaged), False
+
+
+@_cache_command(
+    click.argument("file", type=click.Path(dir_okay=False)),
+    click.option("--system", help="Only this system."),
+    click.option("--method", help="Only this method (with --system)."),
+)
+def export(store: Any, file: str, system: str | None, method: str | None) -> tuple[str, bool]:
+    """Write segments into one archive FILE, to take to another machine."""
+    from phasesweep import describe
+
+    return describe.cache_export(store, file, system, method), False
+
+
+@_cache_command(click.argument("file", type=click.Path(dir_okay=False)))
+def import_(store: Any, file: str) -> tuple[str, bool]:
+    """Merge an exported archive FILE; the same key with other numbers is reported, never overwritten."""
+    from phasesweep import describe
+
+    return describe.cache_import(store, file)
+
+
+def _say(text: str) -> None:
+    if text:
+        click.echo(text)
+
+
+def _exit_on_failures(report: Report) -> None:
+    if not report.failed:
+        return
+    first = report.failures[0]
+    click.echo(
+        f"Error: {report.failed:,} points failed; the first: {json.dumps(first['point'])}: "
+        f"{first['message']}",
+        err=True,
+    )
+    sys.exit(1)
+
+
+def _shard(text: str | None) -> tuple[int, int]:
+    from phasesweep.errors import UserError
+
+    if text is None:
+        return 1, 1
+    part, slash, of = text.partition("/")
+    if not (slash and part.isdigit() and of.isdigit() and 1 <= int(part) <= int(of)):
+        raise UserError(f"--shard: given {text!r}; allowed: I/N with 1 <= I <= N, such as 2/8")
+    return int(part), int(of)
+
+
+def _axis_forms(method: Any, assignments: tuple[str, ...]) -> dict[str, Any]:
+    """AXIS=VALUES as the forms of a sweep file."""
+    from solvers.axes import File
+
+    forms: dict[str, Any] = {}
+    for name, text in _assignments(assignments).items():
+        axis = method.axes.get(name)
+        parts = text.split(":")
+        if axis is None or isinstance(axis, File):
+            forms[name] = text
+        elif len(parts) in (3, 4) and (len(parts) == 3 or parts[3] in ("log", "linear")):
+            spacing = {"spacing": parts[3]} if len(parts) == 4 else {}
+            forms[name] = {"from": parts[0], "to": parts[1], "points": _points(name, text), **spacing}
+        elif "," in text:
+            forms[name] = text.split(",")
+        else:
+            forms[name] = text
+    return forms
+
+
+def _points(name: str, text: str) -> int:
+    from phasesweep.errors import UserError
+
+    points = text.split(":")[2]
+    if not points.isdigit() or int(points) < 1 or int(points) > 10_000_000:
+        raise UserError(f"{name}: given {text!r}; allowed: FROM:TO:POINTS with a whole number of points")
+    return int(points)
+
+
+def _selection(assignments: tuple[str, ...]) -> dict[str, Any]:
+    """AXIS=VALUES as values, lists and slices."""
+    from phasesweep.errors import UserError
+
+    chosen: dict[str, Any] = {}
+    for name, text in _assignments(assignments).items():
+        if ":" in text and not text.startswith("sha256:"):
+            try:
+                low, high = (float(part) if part else None for part in text.split(":"))
+            except ValueError:
+                raise UserError(f"{name}: given {text!r}; allowed: FROM:TO") from None
+            chosen[name] = slice(low, high)
+        else:
+            chosen[name] = text.split(",") if "," in text else text
+    return chosen
+
+
+def _assignments(assignments: tuple[str, ...]) -> dict[str, str]:
+    from phasesweep.errors import UserError
+
+    found: dict[str, str] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not (name and equals and text):
+            raise UserError(f"given {assignment!r}; allowed: AXIS=VALUES, such as alpha=0.5:3:26")
+        if name in found:
+            raise UserError(f"the axis {name} is given twice")
+        found[name] = text
+    return found
+
+
+def main() -> None:
+    """Run the command line; turn what a person can mend into one sentence."""
+    from phasesweep.errors import UserError
+
+    def stop(*_: object) -> None:
+        raise SystemExit(143)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        cli.main(standalone_mode=False)
+    except UserError as error:
+        _fail(str(error), 2)
+    except click.UsageError as error:
+        hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        _fail(error.format_message() + hint, 2)
+    except click.Abort:
+        _stopped()
+    except KeyboardInterrupt:
+        _stopped()
+    except BrokenPipeError:
+        # The reader (head, less) has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
+    except RuntimeError as error:
+        # CacheError (a full disk, say) is a RuntimeError; its sentence is meant for a person.
+        if type(error).__name__ != "CacheError":
+            raise
+        _fail(str(error), 1)
+
+
+def _stopped() -> None:
+    _fail("stopped; every flushed point is kept, and running again computes only the rest", 130)
+
+
+def _fail(sentence: str, status: int) -> None:
+    click.echo(f"Error: {sentence}", err=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,360 @@
+"""From the cache to labelled xarray: dense datasets of sweeps, and tables of points.
+
+The dataset of a sweep is a disposable view: one Zarr v3 store with a group per method, written beside
+the old one and swapped in. It can always be rebuilt from the cache.
+
+Dimensions are the axes with several values, in the sweep's order; other axes are scalar coordinates. A
+window axis has one coordinate, the union of its values, so that `.sel(alpha=0.8, method="nearest")`
+works; cells that were not asked are NaN (`status` is -1 there), and so are the observables of failed
+points. Flags and integers are stored as floats for the same reason. Words are stored as CF flags, and
+come back as words from `open_dataset`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from phasesweep.cache import Cache, Coded, Rows
+from phasesweep.errors import UserError, unknown
+from phasesweep.grid import Points, key_array
+from phasesweep.provenance import provenance
+from phasesweep.sweepfile import Sweep
+from solvers.axes import Sequence as SequenceAxis
+from solvers.contract import Method, Observable, Status
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+CHUNK_CELLS = 2**17
+SHARD_CELLS = 2**23
+BOOKKEEPING = {
+    "status": Observable("how the point ended", labels=tuple(s.name.lower() for s in Status)),
+    "steps": Observable("steps taken", kind="integer"),
+    "residual": Observable("distance from solving the equations, as the method defines it"),
+    "seconds": Observable("time spent on the point", unit="s"),
+}
+COMMENT = "NaN where a cell was not asked, failed, or has no value"
+
+
+def method_dataset(points: Points, blocks: Iterable[Rows]) -> xr.Dataset:
+    """The dense dataset of one method: `points` set its axes, `blocks` of rows fill it."""
+    import xarray as xr
+
+    method, blocks = points.method, list(blocks)
+    coordinates = {axis: _axis_values(points, axis) for axis in points.columns}
+    dims = [axis for axis, values in coordinates.items() if len(values) > 1]
+    shape = tuple(len(coordinates[axis]) for axis in dims)
+    place = dict(zip(points.keys, _cells(points, coordinates, dims, shape).tolist(), strict=True))
+    targets, sources = [], []
+    for rows in blocks:
+        cells = np.array([place.get(bytes(key), -1) for key in rows.keys], np.int64)
+        sources.append(np.flatnonzero(cells >= 0))
+        targets.append(cells[cells >= 0])
+    variables = {}
+    for name, observable in method.observables.items():
+        columns = [rows.observables[name][source] for rows, source in zip(blocks, sources, strict=True)]
+        lost = [rows.status[source] == Status.FAILED for rows, source in zip(blocks, sources, strict=True)]
+        dense = _dense(observable, shape, columns, targets, lost)
+        variables[name] = ((*dims, *observable.dims), dense, _attributes(name, observable))
+    for name, observable in BOOKKEEPING.items():
+        columns = [getattr(rows, name)[source] for rows, source in zip(blocks, sources, strict=True)]
+        dense = _dense(observable, shape, columns, targets)
+        variables[name] = (tuple(dims), dense, _attributes(name, observable))
+    asked = len(place)
+    found = sum(len(target) for target in targets)
+    failed = sum(int(np.sum(rows.status[s] == Status.FAILED)) for rows, s in zip(blocks, sources, strict=True))
+    attributes = {
+        "Conventions": "CF-1.11",
+        "title": f"{method.system.title}: {method.name}",
+        "source": method.system.source,
+        "system": method.system.name,
+        "method": method.name,
+        "role": method.role,
+        "version": method.version,
+        "size": method.size or "",
+        "points_asked": asked,
+        "points_present": found,
+        "points_failed": failed,
+        "computed": json.dumps(_sources(blocks)),
+    }
+    coords = {axis: _coordinate(points, axis, values) for axis, values in coordinates.items()}
+    coords |= _further_coordinates(points, coordinates)
+    return xr.Dataset(variables, coords, attributes)
+
+
+def _axis_values(points: Points, axis: str) -> list[Any]:
+    """The distinct values of an axis: sorted if numeric, in the sweep's order otherwise."""
+    if axis in points.values:
+        used = np.unique(points.columns[axis])
+        return [points.values[axis][code] for code in used]
+    return np.unique(points.columns[axis]).tolist()
+
+
+def _cells(
+    points: Points, coordinates: Mapping[str, list[Any]], dims: list[str], shape: tuple[int, ...]
+) -> np.ndarray:
+    """The flat position in the dense array of every point."""
+    if not dims:
+        return np.zeros(len(points), np.int64)
+    index = []
+    for axis in dims:
+        column = points.columns[axis]
+        known = np.unique(column) if axis in points.values else np.asarray(coordinates[axis])
+        index.append(np.searchsorted(known, column))
+    return np.ravel_multi_index(index, shape)
+
+
+def _dense(
+    observable: Observable,
+    shape: tuple[int, ...],
+    columns: list[np.ndarray],
+    targets: list[np.ndarray],
+    lost: list[np.ndarray] | None = None,
+) -> np.ndarray:
+    """One dense array from columns of rows; further axes are padded to the longest."""
+    further = np.max([c.shape[1:] for c in columns], axis=0, initial=0) if columns else ()
+    further = tuple(np.broadcast_to(further, (len(observable.dims),)).astype(int))
+    words = bool(observable.labels)
+    dense = np.full((int(np.prod(shape)), *further), -1 if words else np.nan, "i1" if words else "f8")
+    for position, (column, target) in enumerate(zip(columns, targets, strict=True)):
+        good = slice(None) if lost is None else ~lost[position]
+        inside = tuple(slice(length) for length in column.shape[1:])
+        dense[(target[good], *inside)] = column[good]
+    return dense.reshape(*shape, *further)
+
+
+def _attributes(name: str, observable: Observable) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"long_name": observable.description, "units": observable.unit}
+    if observable.symbol:
+        attributes["symbol"] = observable.symbol
+    if observable.labels:
+        attributes |= _flags(observable.labels)
+        del attributes["units"]
+    elif name != "seconds":
+        attributes["comment"] = COMMENT
+    return attributes
+
+
+def _flags(words: Iterable[str]) -> dict[str, Any]:
+    words = [word.replace(" ", "_") for word in words]
+    return {"flag_values": list(range(len(words))), "flag_meanings": " ".join(words)}
+
+
+def _coordinate(points: Points, axis: str, values: list[Any]) -> tuple:
+    """Dims, values and attributes of one axis; words become CF flags."""
+    declared = points.method.axes[axis]
+    attributes: dict[str, Any] = {"long_name": declared.description or axis, "units": declared.unit}
+    if declared.symbol:
+        attributes["symbol"] = declared.symbol
+    if declared.numeric:
+        data = np.asarray(values)
+    else:
+        data = np.arange(len(values), dtype=np.int8 if len(values) < 128 else np.int32)
+        del attributes["units"]
+        if isinstance(declared, SequenceAxis):
+            attributes |= {"units": "1", "comment": "position of the sequence in the sweep"}
+        else:
+            attributes |= _flags(str(value) for value in values)
+    return ((axis,), data, attributes) if len(values) > 1 else ((), data[0], attributes)
+
+
+def _further_coordinates(points: Points, coordinates: Mapping[str, list[Any]]) -> dict[str, tuple]:
+    """Coordinates of the observables' further axes that a sequence axis labels."""
+    found = {}
+    for axis, values in coordinates.items():
+        declared = points.method.axes[axis]
+        if not isinstance(declared, SequenceAxis) or not declared.dim:
+            continue
+        if not any(declared.dim in o.dims for o in points.method.observables.values()):
+            continue
+        longest = max(len(value) for value in values)
+        table = np.full((len(values), longest), np.nan)
+        for row, value in zip(table, values, strict=True):
+            row[: len(value)] = value
+        attributes = {"long_name": declared.description, "units": declared.unit}
+        if declared.symbol:
+            attributes["symbol"] = declared.symbol
+        if len(values) == 1:
+            found[declared.dim] = ((declared.dim,), table[0], attributes)
+        else:
+            found[f"{declared.dim}_of_{axis}"] = ((axis, declared.dim), table, attributes)
+    return found
+
+
+def _sources(blocks: list[Rows]) -> list[Any]:
+    """The distinct places that the rows came from."""
+    distinct: dict[str, Any] = {}
+    for rows in blocks:
+        for value in rows.source.values if rows.source is not None else []:
+            distinct.setdefault(json.dumps(value, sort_keys=True, default=str), value)
+    return list(distinct.values())
+
+
+def build(sweep: Sweep, points: Mapping[str, Points], cache: Cache, root: Path) -> dict[str, Any]:
+    """Write the dataset of a sweep under `root`/datasets and swap it in; returns counts per method."""
+    import xarray as xr
+
+    groups: dict[str, xr.Dataset] = {}
+    for name, asked in points.items():
+        method = asked.method
+        keys = key_array(asked.keys)
+        found = cache.read(method.system.name, method.name, method.version, keys)
+        groups[f"/{name}"] = method_dataset(asked, found.blocks)
+    attributes = {
+        "title": sweep.title,
+        "sweep": sweep.name,
+        "system": sweep.system.name,
+        "source": sweep.system.source,
+        "description": sweep.content,
+        "thresholds": json.dumps(sweep.thresholds),
+        "figure": json.dumps(sweep.figure),
+        "provenance": json.dumps(provenance("cpu")),
+    }
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=attributes), **groups}, name=sweep.name)
+    folder = root / "datasets"
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = folder / f".{sweep.name}.{os.getpid()}-{os.urandom(4).hex()}"
+    encoding = {
+        path: {n: _layout(v.shape) for n, v in ds.data_vars.items() if v.size > CHUNK_CELLS}
+        for path, ds in groups.items()
+    }
+    try:
+        with warnings.catch_warnings():
+            # One read instead of dozens on a shared file system is worth a convention of Zarr-Python.
+            warnings.filterwarnings("ignore", message=".*[Cc]onsolidated metadata.*")
+            tree.to_zarr(fresh, mode="w", zarr_format=3, consolidated=True, encoding=encoding)
+        _swap_in(fresh, folder / sweep.name)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    counts = ("points_asked", "points_present", "points_failed")
+    return {path.strip("/"): {c: ds.attrs[c] for c in counts} for path, ds in groups.items()}
+
+
+def _layout(shape: tuple[int, ...]) -> dict[str, Any]:
+    """Chunks of about a megabyte, many of them to a shard file."""
+    chunks = list(shape)
+    while np.prod(chunks) > CHUNK_CELLS:
+        largest = int(np.argmax(chunks))
+        chunks[largest] = -(-chunks[largest] // 2)
+    shards = list(chunks)
+    for axis in reversed(range(len(shape))):
+        fits = max(1, SHARD_CELLS // int(np.prod(shards)))
+        shards[axis] *= min(fits, -(-shape[axis] // chunks[axis]))
+    return {"chunks": tuple(chunks), "shards": tuple(shards)}
+
+
+def _swap_in(fresh: Path, name: Path) -> None:
+    """Point the link `name` at `fresh` in one step; the generation before it is kept for its readers."""
+    previous = name.resolve() if name.is_symlink() else None
+    link = fresh.with_name(f"{fresh.name}.link")
+    link.symlink_to(fresh.name)
+    os.replace(link, name)
+    for other in name.parent.glob(f".{name.name}.*"):
+        if other not in (fresh, previous) and other.is_dir():
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def dataset_names(root: Path) -> list[str]:
+    """Names of the datasets that exist."""
+    folder = root / "datasets"
+    return sorted(p.name for p in folder.iterdir() if p.is_symlink()) if folder.is_dir() else []
+
+
+def open_dataset(name: str, method: str | None, root: Path) -> xr.DataTree | xr.Dataset:
+    """The dataset of a sweep, lazily: a DataTree with a group per method, or one method's Dataset."""
+    import xarray as xr
+
+    path = root / "datasets" / name
+    if name not in dataset_names(root):
+        error = unknown("dataset", name, dataset_names(root) or ["none yet"], str(root / "datasets"))
+        raise UserError(f"{error}; make it with: phasesweep dataset SWEEP.yaml")
+    tree = xr.open_datatree(path, engine="zarr", consolidated=True)
+    groups = {group: decode_words(node.to_dataset()) for group, node in tree.children.items()}
+    if method is None:
+        return xr.DataTree.from_dict({"/": tree.to_dataset(), **groups}, name=name)
+    if method not in groups:
+        raise unknown("method", method, groups, f"dataset {name}")
+    return groups[method]
+
+
+def decode_words(dataset: xr.Dataset) -> xr.Dataset:
+    """Turn CF flags back into words (`status` keeps its codes)."""
+    for name in list(dataset.variables):
+        variable = dataset[name]
+        meanings = variable.attrs.get("flag_meanings")
+        if meanings is None or name == "status":
+            continue
+        words = np.array([*meanings.split(" "), ""])
+        decoded = variable.copy(data=words[variable.values])
+        decoded.attrs = {k: v for k, v in variable.attrs.items() if not k.startswith("flag_")}
+        dataset = dataset.assign_coords({name: decoded}) if name in dataset.coords else dataset.assign({name: decoded})
+    return dataset
+
+
+def points_table(method: Method, cache: Cache, chosen: Mapping[str, Any]) -> xr.Dataset:
+    """Every point of a method in the cache that matches, along one dimension `point`.
+
+    `chosen` holds for an axis a value, a list of values, or a slice (both ends included).
+    """
+    import xarray as xr
+
+    for axis in chosen:
+        if axis not in method.axes:
+            raise unknown(f"axis of {method.name}", axis, method.axes)
+    blocks = []
+    for rows in cache.read(method.system.name, method.name, method.version).blocks:
+        keep = np.ones(len(rows), bool)
+        for axis, wanted in chosen.items():
+            keep &= _matches(method, axis, rows.parameters[axis], wanted)
+        if keep.any():
+            blocks.append(rows.take(np.flatnonzero(keep)))
+    count = sum(len(rows) for rows in blocks)
+    ends = np.cumsum([0, *(len(rows) for rows in blocks)])
+    targets = [np.arange(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    lost = [rows.status == Status.FAILED for rows in blocks]
+    variables, coords = {}, {}
+    for name, observable in method.observables.items():
+        dense = _dense(observable, (count,), [r.observables[name] for r in blocks], targets, lost)
+        variables[name] = (("point", *observable.dims), dense, _attributes(name, observable))
+    for name, observable in BOOKKEEPING.items():
+        dense = _dense(observable, (count,), [getattr(r, name) for r in blocks], targets)
+        variables[name] = (("point",), dense, _attributes(name, observable))
+    for axis, declared in method.axes.items():
+        columns = [rows.parameters[axis] for rows in blocks]
+        parts = [np.array([str(v) for v in c.decode()]) if isinstance(c, Coded) else c for c in columns]
+        empty = np.zeros(0, float if declared.numeric else str)
+        attributes = {"long_name": declared.description or axis, "symbol": declared.symbol}
+        coords[axis] = (("point",), np.concatenate(parts) if parts else empty, attributes)
+    attributes = {"system": method.system.name, "method": method.name, "version": method.version}
+    return decode_words(xr.Dataset(variables, coords, attributes))
+
+
+def _matches(method: Method, axis: str, column: Any, wanted: Any) -> np.ndarray:
+    declared = method.axes[axis]
+    if isinstance(wanted, slice):
+        if not declared.numeric:
+            raise UserError(f"{axis} is not numeric: give a value or a list, not a range")
+        low = -np.inf if wanted.start is None else wanted.start
+        high = np.inf if wanted.stop is None else wanted.stop
+        return (column >= low) & (column <= high)
+    entries = wanted if isinstance(wanted, list | tuple | np.ndarray) else [wanted]
+    if isinstance(declared, SequenceAxis) and entries and not isinstance(entries[0], list | tuple):
+        entries = [wanted]
+    try:
+        values = [declared.parse(e.item() if isinstance(e, np.generic) else e) for e in entries]
+    except ValueError as error:
+        raise UserError(f"{axis}: given {wanted!r}; allowed: {error}") from None
+    if isinstance(column, Coded):
+        texts = {declared.text(value) for value in values}
+        held = [declared.text(v) if isinstance(v, tuple) else str(v) for v in column.values]
+        return np.array([text in texts for text in held])[column.codes]
+    return np.isin(column, values)

@@ -1,0 +1,247 @@
+"""What the command line prints: tables for people, JSON and CSV for scripts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from phasesweep import api
+from phasesweep.cache import Cache
+from phasesweep.cluster import available_cores
+from phasesweep.outline import read_outline
+from phasesweep.paths import data_root, project_root
+from phasesweep.progress import duration
+from phasesweep.sweep import estimate, missing
+from phasesweep.sweepfile import find_method, find_system, read_plain, read_sweep
+from solvers.axes import REQUIRED
+from solvers.contract import Method, load_system, system_names
+
+LONG_LIST = 6
+
+
+def table(rows: Sequence[Sequence[Any]], headers: Sequence[str], **options: Any) -> str:
+    """A plain table without lines, as wide as it needs to be."""
+    return tabulate(rows, headers, tablefmt="plain", **{"disable_numparse": True} | options)
+
+
+def systems(as_json: bool) -> str:
+    """Every system with its title and methods."""
+    found = []
+    for name in system_names():
+        system = find_system(name)
+        found.append({"system": name, "title": system.title, "methods": list(system.methods)})
+    if as_json:
+        return json.dumps(found, indent=2)
+    rows = [[f["system"], f["title"], ", ".join(f["methods"])] for f in found]
+    return table(rows, ["system", "title", "methods"], maxcolwidths=[None, 44, 44])
+
+
+def system(name: str, as_json: bool) -> str:
+    """One system: methods, axes, observables, source."""
+    declared = find_system(name)
+    content = {
+        "system": name,
+        "title": declared.title,
+        "source": declared.source,
+        "methods": {n: _method(m) for n, m in declared.methods.items()},
+        "axes": {
+            n: {
+                "allowed": a.allowed(),
+                "default": None if a.default is REQUIRED else _short(a.default),
+                "description": a.description,
+                "symbol": a.symbol,
+                "unit": a.unit,
+            }
+            for n, a in declared.axes.items()
+        },
+        "observables": {
+            n: {"description": o.description, "symbol": o.symbol, "unit": o.unit, "dims": list(o.dims)}
+            | ({"words": list(o.labels)} if o.labels else {})
+            for n, o in declared.observables.items()
+        },
+    }
+    if as_json:
+        return json.dumps(content, indent=2)
+    methods = [
+        [n, m.role, m.version, m.doc.splitlines()[0], ", ".join(m.gives)]
+        for n, m in declared.methods.items()
+    ]
+    axes = [
+        [n, a.description, a.allowed(), "required" if a.default is REQUIRED else _short(a.default)]
+        for n, a in declared.axes.items()
+    ]
+    observables = [
+        [n, o.description, ", ".join(o.labels or o.dims)] for n, o in declared.observables.items()
+    ]
+    used = [[n, ", ".join(m.axes)] for n, m in declared.methods.items()]
+    return "\n\n".join(
+        [
+            f"{name}: {declared.title}\nsource: {declared.source}",
+            table(methods, ["method", "role", "version", "what", "gives"], maxcolwidths=[None, None, None, 50, 40]),
+            table(used, ["method", "axes"], maxcolwidths=[None, 90]),
+            table(axes, ["axis", "what", "allowed", "default"], maxcolwidths=[None, 50, 36, 20]),
+            table(observables, ["observable", "what", "words or further axes"], maxcolwidths=[None, 60, 36]),
+        ]
+    )
+
+
+def _method(method: Method) -> dict[str, Any]:
+    return {
+        "role": method.role,
+        "version": method.version,
+        "axes": {
+            n: {"allowed": a.allowed(), "default": None if a.default is REQUIRED else _short(a.default)}
+            for n, a in method.axes.items()
+        },
+        "gives": list(method.gives),
+        "size": method.size,
+        "shares": list(method.shares),
+        "devices": list(method.devices),
+        "what": method.doc,
+    }
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list | tuple) and len(value) > LONG_LIST:
+        return f"{len(value)} numbers from {value[0]:g} to {value[-1]:g}"
+    return str(value)
+
+
+def records(found: Sequence[Mapping[str, Any]], method: Method, form: str | None) -> str:
+    """Points as JSON lines, as CSV, or as a table of what differs between them."""
+    if form == "json":
+        return "\n".join(json.dumps(record) for record in found)
+    names = [*method.axes, *method.gives, "status", "steps", "residual", "seconds", "version"]
+    if form == "csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(names)
+        for record in found:
+            writer.writerow([_cell(record.get(name)) for name in names])
+        return text.getvalue().rstrip("\n")
+    if not found:
+        return "no points"
+    axes = [n for n in method.axes if len({json.dumps(r[n]) for r in found}) > 1]
+    fixed = [f"{n}={_brief(found[0][n])}" for n in method.axes if n not in axes]
+    shown = [*axes, *method.gives, "status", "steps", "residual"]
+    rows = [[_brief(record.get(name)) for name in shown] for record in found]
+    return f"{' '.join(fixed)}\n\n{table(rows, shown)}"
+
+
+def _cell(value: Any) -> Any:
+    return "" if value is None else json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _brief(value: Any) -> str:
+    """A value in a table: twelve digits, and long lists by their ends."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    if isinstance(value, list):
+        if any(isinstance(item, list) for item in value):
+            return f"array {'x'.join(map(str, np.shape(value)))}"
+        if len(value) > LONG_LIST:
+            return f"[{_digits(value[0])} ... {_digits(value[-1])}] ({len(value)})"
+        return f"[{', '.join(map(_digits, value))}]"
+    return str(value)
+
+
+def _digits(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def plan(sources: Sequence[str], data: str | None, as_json: bool) -> str:
+    """What a run would do: points total, cached, failed, missing; time and memory by declared cost."""
+    cache = Cache(data_root(data) / "cache")
+    found = []
+    for source in _sweep_files(sources):
+        sweep = read_sweep(source)
+        for name, points in api.sweep_points(sweep, cache).items():
+            todo, failed = missing(points, cache)
+            seconds, memory = estimate(points.method, points.take(todo))
+            total = len(set(points.keys))
+            found.append(
+                {
+                    "sweep": sweep.name,
+                    "method": name,
+                    "total": total,
+                    "cached": total - len(todo),
+                    "failed": failed,
+                    "missing": len(todo),
+                    "clipped": points.clipped,
+                    "core_seconds": seconds,
+                    "batch_bytes": memory,
+                }
+            )
+    if as_json:
+        return json.dumps(found, indent=2)
+    rows = [
+        [
+            *(f[k] for k in ("sweep", "method")),
+            *(f"{f[k]:,}" for k in ("total", "cached", "failed", "missing")),
+            duration(f["core_seconds"]),
+            f"{f['batch_bytes'] / 2**20:,.1f} MiB",
+        ]
+        for f in found
+    ]
+    headers = ["sweep", "method", "total", "cached", "failed", "missing", "core time", "batch"]
+    total, todo = (sum(f[k] for f in found) for k in ("total", "missing"))
+    seconds, cores = sum(f["core_seconds"] for f in found), available_cores()
+    lines = [
+        table(rows, headers, colalign=("left", "left", *["right"] * 6)),
+        "",
+        f"{total:,} points, {todo:,} missing: about {duration(seconds / cores)} on {cores} cores",
+    ]
+    clipped = sum(f["clipped"] for f in found)
+    if clipped:
+        lines.append(f"{clipped:,} points of windows lie outside their axis and are left out")
+    return "\n".join(lines)
+
+
+def _sweep_files(sources: Sequence[str]) -> list[str]:
+    """Sweeps as given; a configuration stands for all of its sweeps."""
+    files = []
+    for source in sources:
+        path = Path(source)
+        if source not in system_names() and path.suffix in (".yaml", ".yml") and path.exists():
+            content = read_plain(path)
+            if isinstance(content, Mapping) and "sweeps" in content:
+                files += [str(project_root() / sweep.file) for sweep in read_outline(path).sweeps]
+                continue
+        files.append(source)
+    return files
+
+
+def query(
+    system: str, method: str, chosen: Mapping[str, Any], form: str | None, data: str | None
+) -> str:
+    """The points of the cache that match."""
+    declared = find_method(find_system(system), method)
+    found = api.points(system, method, data=data, **chosen)
+    rows = []
+    for i in range(found.sizes["point"]):
+        record = {}
+        for name in (*declared.axes, *declared.gives, "status", "steps", "residual", "seconds"):
+            record[name] = api.plain(found[name].values[i])
+        words = found["status"].attrs["flag_meanings"].split()
+        record["status"] = words[record["status"]]
+        rows.append(record | {"version": declared.version})
+    return records(rows, declared, form)
+
+
+def dataset_counts(path: Path, counts: Mapping[str, Mapping[str, int]]) -> str:
+    """The path of a dataset and what it holds."""
+    rows = [
+        [name, *(f"{c[k]:,}" for k in ("points_asked", "points_present", "points_failed"))]
+        for name, c in counts.items()
+    ]
+    headers = ["method", "asked", "present", "failed"]
+    return f"{path}\n{table(rows, headers, colalign=('left', 'right', 'right', 'right'))}"

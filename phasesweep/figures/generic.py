@@ -1,0 +1,181 @@
+"""The generic figure: any sweep's dataset, with theory and simulation side by side.
+
+Theory is drawn as lines, exact formulas as dashed lines, simulations as points with the standard
+error over seeds; a method that does not depend on x is a horizontal line, and a threshold alpha_…
+of a method is a vertical one where x is alpha. `plan.py` says how axes are chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from phasesweep.errors import UserError
+from phasesweep.figures import style as look
+from phasesweep.figures.curves import further_dims, is_flag, log_spaced, swept
+from phasesweep.figures.legend import dashes_of, handles, marker_of
+from phasesweep.figures.plan import Datasets, Plan, make_plan, matches, thin, union
+from phasesweep.figures.series import Drawn, attributes_of, curves_of, own_values
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_POINTS = 48
+
+
+def draw(datasets: Datasets, *, title: str, wish: Mapping[str, Any]) -> Figure:
+    """The figure of some methods' datasets; `wish` may name x, y (a list) and hue.
+
+    Raises UserError if no observable holds a finite number along any axis.
+    """
+    plan = make_plan(datasets, wish)
+    ticks = _word_ticks(datasets, plan.x) if plan else []
+    if plan and ticks:
+        datasets = {m: _with_places(d, plan.x, ticks) for m, d in datasets.items()}
+    drawn = list(curves_of(datasets, plan)) if plan else []
+    if plan is None or not drawn:
+        raise UserError(
+            f"{title or 'the dataset'}: there is no finite number to draw; "
+            "see whether its points were computed (phasesweep plan SWEEP)"
+        )
+    rows = [name for name in plan.y if any(d.observable == name for d in drawn)]
+    columns, left_out = thin(sorted({d.panel for d in drawn}))
+    drawn = [d for d in drawn if d.panel in columns]
+    with look.style():
+        figure, places = _layout(rows, columns)
+        colour_of = look.colours(plan.hues)
+        marked: dict[str, None] = {}
+        for (name, panel), ax in places.items():
+            here = [d for d in drawn if d.observable == name and d.panel == panel]
+            _fill(ax, here, datasets, plan, colour_of)
+            _scales(ax, here, datasets, name)
+            if ticks:
+                ax.set_xticks(range(len(ticks)), [look.words(word) for word in ticks])
+            marked |= dict.fromkeys(_thresholds(ax, datasets, plan, panel, colour_of))
+        _name_axes(places, datasets, plan, rows, columns)
+        notes = "; ".join(note for note in (*plan.notes, left_out) if note)
+        entries = handles(drawn, datasets, plan, colour_of, list(marked))
+        look.legend(figure, entries, heading=f"shown: {notes}" if notes else "")
+        look.title(figure, title)
+    return figure
+
+
+def _layout(rows: list[str], columns: list[int]) -> tuple[Figure, dict[tuple[str, int], Axes]]:
+    """A panel for each observable (rows) and choice of the other axes (columns), or wrapped."""
+    keys = [(name, panel) for name in rows for panel in columns]
+    if len(rows) > 1 and len(columns) > 1:
+        figure, axes = look.panels(rows=len(rows), columns=len(columns), share_y=True)
+    else:
+        across = 3 if len(keys) == 3 else min(2, len(keys))
+        figure, axes = look.panels(rows=-(-len(keys) // across), columns=across)
+    for spare in axes.flat[len(keys) :]:
+        spare.remove()
+    return figure, dict(zip(keys, axes.flat, strict=False))
+
+
+def _fill(
+    ax: Axes, here: list[Drawn], datasets: Datasets, plan: Plan, colour_of: Mapping[Any, Any]
+) -> None:
+    for item in here:
+        dataset, found = datasets[item.method], item.curve
+        color = colour_of.get(item.hue, look.INK)
+        if dataset.attrs["role"] == "simulation":
+            step = -(-len(found.x) // MOST_POINTS) if plan.x not in swept(dataset) else 1
+            errors = None if found.errors is None else found.errors[:, ::step]
+            look.error_points(
+                ax,
+                found.x[::step],
+                found.y[::step],
+                errors,
+                marker=marker_of(datasets, plan, item),
+                color=color,
+                filled=item.component == 0,
+                zorder=3,
+            )
+        elif plan.x not in dataset.coords and plan.x not in further_dims(dataset, item.observable):
+            ax.axhline(found.y[0], color=color, linestyle=dashes_of(datasets, plan, item), zorder=2)
+        else:
+            marker = "d" if np.sum(np.isfinite(found.y)) == 1 else ""
+            ax.plot(
+                found.x,
+                found.y,
+                color=color,
+                linestyle=dashes_of(datasets, plan, item),
+                marker=marker,
+                zorder=2,
+            )
+
+
+def _word_ticks(datasets: Datasets, x: str) -> list[str]:
+    """The words along x, if its values are words."""
+    return [v for v in union(datasets, x) if isinstance(v, str)]
+
+
+def _with_places(dataset: xr.Dataset, x: str, ticks: list[str]) -> xr.Dataset:
+    """The dataset with positions in place of the words along x."""
+    if x not in dataset.coords:
+        return dataset
+    places = np.vectorize(ticks.index, otypes=[int])(dataset[x].values)
+    return dataset.assign_coords({x: (dataset[x].dims, places, dataset[x].attrs)})
+
+
+def _scales(ax: Axes, here: list[Drawn], datasets: Datasets, name: str) -> None:
+    """Logarithmic axes where the numbers ask for them; whole flags from 0 to 1."""
+    places = np.concatenate([d.curve.x for d in here] or [np.zeros(0)])
+    heights = np.concatenate([d.curve.y for d in here] or [np.zeros(0)])
+    heights = heights[np.isfinite(heights)]
+    if log_spaced(places):
+        ax.set_xscale("log")
+        if heights.size and heights.min() > 0 and heights.max() > 100 * heights.min():
+            ax.set_yscale("log")
+    if any(is_flag(d[name]) for d in datasets.values() if name in d):
+        ax.set_ylim(-0.04, 1.04)
+
+
+def _thresholds(
+    ax: Axes, datasets: Datasets, plan: Plan, panel: int, colour_of: Mapping[Any, Any]
+) -> Iterator[str]:
+    """Mark the thresholds of a panel; yields the names of those that exist."""
+    for number, name in enumerate(plan.thresholds):
+        for dataset in datasets.values():
+            if name not in dataset or "alpha" in swept(dataset):
+                continue
+            if not matches(dataset, plan.panels[panel]):
+                continue
+            chosen = {a: v for a, v in plan.panels[panel].items() if a in swept(dataset)}
+            picked = dataset[name].sel(chosen)
+            for hue in [h for h in own_values(dataset, plan.hue) if h is None or h in plan.hues]:
+                at = picked.sel({plan.hue: hue}) if plan.hue in picked.dims else picked
+                color = colour_of.get(hue, look.FAINT) if plan.hue in picked.dims else look.FAINT
+                for value in np.unique(at.values[np.isfinite(at.values)]):
+                    look.mark_threshold(ax, float(value), index=number, color=color)
+                    yield name
+
+
+def _name_axes(
+    places: Mapping[tuple[str, int], Axes],
+    datasets: Datasets,
+    plan: Plan,
+    rows: list[str],
+    columns: list[int],
+) -> None:
+    """Axis labels, and the values of a panel above it."""
+    grid = len(rows) > 1 and len(columns) > 1
+    x_attributes = attributes_of(datasets, plan.x)
+    for (name, panel), ax in places.items():
+        if not grid or panel == columns[0]:
+            flag = any(is_flag(d[name]) for d in datasets.values() if name in d)
+            text = look.label(name, attributes_of(datasets, name))
+            ax.set_ylabel(f"fraction {text}" if flag else text)
+        if not grid or name == rows[-1]:
+            ax.set_xlabel(look.label(plan.x, x_attributes))
+        if plan.panels[panel] and (not grid or name == rows[0]):
+            parts = [
+                look.value_text(axis, attributes_of(datasets, axis), value)
+                for axis, value in plan.panels[panel].items()
+            ]
+            ax.set_title(", ".join(parts))

@@ -1,0 +1,178 @@
+"""From a method's grid to points and their keys, column by column.
+
+A key is a 128-bit hash of (system, method, version, canonical values of every axis). Each distinct
+value is hashed once; a row's key is the hash of its values' hashes, so a million points take seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from phasesweep.cache.rows import KEY_BYTES
+from phasesweep.errors import UserError
+from phasesweep.sweepfile import MethodGrid
+from solvers.axes import REQUIRED, canonical_float
+from solvers.contract import Method
+
+MAX_POINTS = 50_000_000
+
+Centres = Callable[[str, str, "Points"], np.ndarray]
+"""(method, observable, points) -> the value of a theory's observable at each point."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points of one method. Numeric axes are columns of values; other axes are columns of positions
+    in `values`."""
+
+    method: Method
+    columns: Mapping[str, np.ndarray]
+    values: Mapping[str, list[Any]]
+    count: int
+    clipped: int = 0
+    """Points of a window that fell outside the axis and were left out."""
+
+    def __len__(self) -> int:
+        return self.count
+
+    def take(self, index: np.ndarray) -> Points:
+        """The points at these positions."""
+        columns = {n: c[index] for n, c in self.columns.items()}
+        return Points(self.method, columns, self.values, len(index))
+
+    def value(self, axis: str, position: int) -> Any:
+        """The canonical value of one axis at one point."""
+        entry = self.columns[axis][position]
+        return self.values[axis][entry] if axis in self.values else entry.item()
+
+    def point(self, position: int) -> dict[str, Any]:
+        """One point as a plain mapping of axes to values."""
+        return {axis: self.value(axis, position) for axis in self.columns}
+
+    @cached_property
+    def keys(self) -> list[bytes]:
+        """The key of every point."""
+        digests = [_digests(self, axis) for axis in sorted(self.columns)]
+        method = self.method
+        prefix = f"{method.system.name}/{method.name}/v{method.version}/".encode()
+        rows = np.ascontiguousarray(np.concatenate(digests, axis=1))
+        width = rows.shape[1]
+        data = memoryview(rows.reshape(-1))
+        seeded = blake2b(prefix, digest_size=KEY_BYTES)
+        keys = []
+        for start in range(0, len(rows) * width, width):
+            row = seeded.copy()
+            row.update(data[start : start + width])
+            keys.append(row.digest())
+        return keys
+
+
+def key_array(keys: Iterable[bytes]) -> np.ndarray:
+    """Keys as the cache wants them, (n, 16) uint8."""
+    return np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES)
+
+
+def _digests(points: Points, axis: str) -> np.ndarray:
+    """(n, 16) bytes: the hash of `axis=value` for every point."""
+    declared = points.method.axes[axis]
+    column = points.columns[axis]
+    if axis in points.values:
+        texts, inverse = [declared.text(v) for v in points.values[axis]], column
+    else:
+        distinct, inverse = np.unique(column, return_inverse=True)
+        texts = [declared.text(v) for v in distinct.tolist()]
+    table = b"".join(blake2b(f"{axis}={t}".encode(), digest_size=KEY_BYTES).digest() for t in texts)
+    return np.frombuffer(table, np.uint8).reshape(-1, KEY_BYTES)[inverse]
+
+
+def expand(grid: MethodGrid, centres: Centres, where: str = "") -> Points:
+    """Every point of a grid; `centres` answers what a window lies around."""
+    method = grid.method
+    lengths = [len(v) for v in grid.values.values()]
+    total = int(np.prod(lengths, dtype=float)) * (grid.window.points if grid.window else 1)
+    if total > MAX_POINTS:
+        raise UserError(f"{where}: {method.name} has {total:,} points; at most {MAX_POINTS:,} allowed; "
+                        "split the sweep")
+    columns: dict[str, np.ndarray] = {}
+    values: dict[str, list[Any]] = {}
+    count = int(np.prod(lengths, dtype=np.int64))
+    for (axis, entries), index in zip(grid.values.items(), _product(lengths), strict=True):
+        if method.axes[axis].numeric:
+            columns[axis] = np.asarray(entries)[index]
+        else:
+            columns[axis], values[axis] = index.astype(np.int32), entries
+    points = Points(method, columns, values, count)
+    return points if grid.window is None else _window(grid, points, centres, where)
+
+
+def _product(lengths: list[int]) -> Iterator[np.ndarray]:
+    """Positions along each axis of a product, the last axis running fastest."""
+    for axis, length in enumerate(lengths):
+        inner = int(np.prod(lengths[axis + 1 :], dtype=np.int64))
+        outer = int(np.prod(lengths[:axis], dtype=np.int64))
+        yield np.tile(np.repeat(np.arange(length), inner), outer)
+
+
+def _window(grid: MethodGrid, points: Points, centres: Centres, where: str) -> Points:
+    """Replace every point by those of its window: centre + x · size^(-exponent)."""
+    window, axis, method = grid.window, grid.window_axis, grid.method
+    assert window is not None and axis is not None
+    centre = centres(window.method, window.observable, points)
+    if not np.all(np.isfinite(centre)):
+        at = points.point(int(np.argmin(np.isfinite(centre))))
+        shown = {n: at[n] for n in at if n in method.system.methods[window.method].axes}
+        raise UserError(f"{where}: methods.{method.name}.{axis}: {window.method}.{window.observable} "
+                        f"has no value at {shown}; leave that point out or give {axis} directly")
+    offsets = np.linspace(window.low, window.high, window.points)
+    scale = 1.0
+    if window.exponent:
+        assert method.size is not None
+        scale = points.columns[method.size].astype(float)[:, None] ** -window.exponent
+    placed = (centre[:, None] + offsets * scale).ravel()
+    declared = method.axes[axis]
+    canonical = np.full(placed.shape, np.nan)
+    for position, value in enumerate(placed.tolist()):
+        try:
+            canonical[position] = declared.parse(canonical_float(value))
+        except ValueError:
+            continue  # below alpha = 0, say: outside the axis, counted as clipped
+    keep = np.isfinite(canonical)
+    rows = np.repeat(np.arange(len(points)), window.points)[keep]
+    if not len(rows):
+        raise UserError(f"{where}: methods.{method.name}.{axis}: the whole window lies outside the axis "
+                        f"({declared.allowed()})")
+    columns = {**points.take(rows).columns, axis: canonical[keep]}
+    return Points(method, columns, points.values, len(rows), int((~keep).sum()))
+
+
+def points_for(method: Method, points: Points, own: Mapping[str, list[Any]] | None = None) -> Points:
+    """The points of another method of the system that share these points' axes.
+
+    Axes which `points` does not have take the single value in `own`, or their default.
+    """
+    columns: dict[str, np.ndarray] = {}
+    values: dict[str, list[Any]] = {}
+    for name, axis in method.axes.items():
+        if name in points.columns:
+            columns[name] = points.columns[name]
+            entries = points.values.get(name) or np.unique(columns[name]).tolist()
+        else:
+            entries = (own or {}).get(name, [axis.default])
+            if len(entries) != 1 or entries[0] is REQUIRED:
+                raise UserError(f"{method.name} needs one value of {name} here; give it under fixed")
+            columns[name] = np.zeros(len(points), np.int32)
+        try:
+            entries = [axis.parse(value) for value in entries]
+        except ValueError as error:
+            raise UserError(f"{method.name}: {name} is {entries}; allowed: {error}") from None
+        if not axis.numeric:
+            values[name] = entries
+        elif name not in points.columns:
+            columns[name] = np.full(len(points), entries[0])
+    return Points(method, columns, values, len(points))

@@ -1,0 +1,147 @@
+"""What Snakemake needs to know of a configuration, without importing a solver.
+
+A Snakefile is parsed at every start and again in every SLURM job, so this reads the sweep files as
+plain data, and the versions of methods from the source text of the systems.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import yaml
+
+from phasesweep.errors import UserError
+from phasesweep.paths import CHECKOUT, project_root
+
+
+@dataclass(frozen=True)
+class SweepOutline:
+    """One sweep: its name and file, its methods with their versions and shards, a digest of it."""
+
+    name: str
+    file: str
+    methods: dict[str, int | str]
+    shards: dict[str, int]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A configuration: its sweeps, and its figures with the sweeps that each one draws."""
+
+    sweeps: tuple[SweepOutline, ...]
+    figures: dict[str, tuple[str, ...]]
+
+    def sweep(self, name: str) -> SweepOutline:
+        """The sweep of that name."""
+        return next(sweep for sweep in self.sweeps if sweep.name == name)
+
+
+def read_outline(path: Path) -> Outline:
+    """Outline of a configuration file; its sweep files are relative to the project's root."""
+    config = _plain(path)
+    if not isinstance(config, dict) or "sweeps" not in config:
+        raise UserError(f"{path}: not a configuration: sweeps is missing")
+    return outline(config, str(path))
+
+
+def outline(config: dict, where: str = "config") -> Outline:
+    """Outline of a configuration that was read already."""
+    shards = config.get("shards") or {}
+    sweeps = tuple(_sweep(file, shards, where) for file in config["sweeps"])
+    names = [sweep.name for sweep in sweeps]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise UserError(f"{where}: sweeps: the name {', '.join(sorted(twice))} is given twice")
+    for name, parts in shards.items():
+        if name not in names:
+            raise UserError(f"{where}: shards: there is no sweep {name!r}; allowed: {', '.join(names)}")
+        for method in parts:
+            methods = next(sweep.methods for sweep in sweeps if sweep.name == name)
+            if method not in methods:
+                raise UserError(f"{where}: shards.{name}: there is no method {method!r}; "
+                                f"allowed: {', '.join(methods)}")
+    figures = {name: figure_sweeps(name, names, where) for name in config.get("figures") or []}
+    return Outline(sweeps, figures)
+
+
+def _sweep(file: str, shards: dict, where: str) -> SweepOutline:
+    path = project_root() / file
+    data = _plain(path)
+    if not isinstance(data, dict) or not isinstance(data.get("methods"), dict) or "system" not in data:
+        raise UserError(f"{where}: sweeps: {file} is not a sweep file (system and methods are missing)")
+    versions = method_versions(str(data["system"]))
+    name = Path(file).stem
+    return SweepOutline(
+        name=name,
+        file=file,
+        methods={method: versions.get(method, versions.get("", 0)) for method in data["methods"]},
+        shards=shards.get(name, {}),
+        digest=hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()[:16],
+    )
+
+
+def figure_sweeps(name: str, sweeps: list[str], where: str) -> tuple[str, ...]:
+    """The sweeps that a figure draws: its own SWEEPS, or the sweep of the same name."""
+    path = project_root() / "workflow" / "figures" / f"{name}.py"
+    if not path.exists():
+        needed: tuple[str, ...] = (name,)
+    else:
+        needed = next(
+            (
+                tuple(ast.literal_eval(node.value))
+                for node in ast.parse(path.read_text()).body
+                if isinstance(node, ast.Assign)
+                and [getattr(target, "id", "") for target in node.targets] == ["SWEEPS"]
+            ),
+            (),
+        )
+    lost = [sweep for sweep in needed if sweep not in sweeps]
+    if lost:
+        raise UserError(f"{where}: figures: {name} draws the sweep {', '.join(lost)}, which is not among "
+                        f"the sweeps {', '.join(sweeps)}")
+    return needed
+
+
+def method_versions(system: str) -> dict[str, int | str]:
+    """Versions of a system's methods, read from the decorators in its source text.
+
+    A system from another package has one version for all, under "": that of its distribution.
+    """
+    folder = CHECKOUT / "solvers" / "systems"
+    files = [folder / f"{system}.py", *sorted((folder / system).glob("*.py"))]
+    found: dict[str, int | str] = {}
+    for file in files:
+        if not file.exists():
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                for decorator in node.decorator_list:
+                    found |= _declared_version(node.name, decorator)
+    for point in entry_points(group="phasesweep.systems"):
+        if point.name == system and point.dist is not None:
+            found[""] = point.dist.version
+    return found
+
+
+def _declared_version(name: str, decorator: ast.expr) -> dict[str, int | str]:
+    """{name: N} for @system.theory(version=N, ...)."""
+    if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Attribute):
+        for keyword in decorator.keywords:
+            if keyword.arg == "version" and isinstance(keyword.value, ast.Constant):
+                return {name: int(str(keyword.value.value))}
+    return {}
+
+
+def _plain(path: Path) -> object:
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {getattr(error, 'problem', error)}") from None

@@ -1,0 +1,340 @@
+"""Sweep files: read, validated, with defaults filled in; nothing is computed here.
+
+A sweep file is plain data (YAML or JSON). Every error names the file, the field, what was given and
+what is allowed. The demo of a system is a sweep like any other: its name stands in for a file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from phasesweep.errors import UserError, unknown
+from solvers.axes import REQUIRED, Axis, File
+from solvers.axes import Sequence as SequenceAxis
+from solvers.contract import DeclarationError, Method, System, load_system, system_names
+
+AXIS_FORMS = (
+    "a value, a list, {values: [...]}, {from, to, points}, {from, to, points, spacing: log}, "
+    "{from, to, step}, {count: N}, {around: METHOD.OBSERVABLE, window: [low, high], points, exponent}"
+)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Points of one axis placed around a theory value: centre + x · size^(-exponent)."""
+
+    method: str
+    observable: str
+    low: float
+    high: float
+    points: int
+    exponent: float
+
+
+@dataclass(frozen=True)
+class MethodGrid:
+    """What one method is asked: canonical values per axis, of which at most one is a window."""
+
+    method: Method
+    values: Mapping[str, list[Any]]
+    window_axis: str | None = None
+    window: Window | None = None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A validated sweep."""
+
+    name: str
+    title: str
+    system: System
+    grids: Mapping[str, MethodGrid]
+    thresholds: list[dict[str, Any]] = field(default_factory=list)
+    figure: Mapping[str, Any] = field(default_factory=dict)
+    content: str = ""
+    """Canonical text of the file, for provenance."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain data only, and a key given twice is an error instead of a silent loss."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the name {key!r} is not text", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_plain(path: Path) -> Any:
+    """The plain data in a YAML or JSON file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or type(error).__name__
+        raise UserError(f"{path}{line}: not valid YAML: {problem}") from None
+
+
+def read_sweep(source: str | Path) -> Sweep:
+    """Read a sweep file, or the demo of the system of that name."""
+    if str(source) in system_names():
+        system = find_system(str(source))
+        return parse_sweep({"system": system.name, **system.demo}, name=system.name, where="demo")
+    path = Path(source)
+    if path.suffix not in (".yaml", ".yml", ".json"):
+        if not path.exists():
+            raise unknown("sweep file or system", str(source), system_names())
+        raise UserError(f"{path}: a sweep file ends in .yaml, .yml or .json")
+    return parse_sweep(read_plain(path), name=path.stem, where=str(path), folder=path.parent)
+
+
+def parse_sweep(data: Any, *, name: str, where: str, folder: Path = Path()) -> Sweep:
+    """Validate the content of a sweep file; `where` opens every message, `folder` holds its files."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise UserError(f"{where}: the name {name!r} must consist of letters, digits, _ and -")
+    _check_schema(data, where)
+    system = find_system(data["system"], where)
+    shared: dict[str, Any] = {}
+    for section in ("fixed", "axes"):
+        for axis, spec in (data.get(section) or {}).items():
+            if axis not in system.axes:
+                raise unknown(f"axis of {system.name}", axis, system.axes, f"{where}: {section}")
+            if axis in shared:
+                raise UserError(f"{where}: {axis} is given under both fixed and axes")
+            shared[axis] = (f"{section}.{axis}", spec)
+    methods = {n: find_method(system, n, f"{where}: methods") for n in data["methods"]}
+    for axis, (label, _) in shared.items():
+        if not any(axis in method.axes for method in methods.values()):
+            raise UserError(f"{where}: {label} is used by none of the methods {', '.join(methods)}")
+    grids = {
+        n: _method_grid(method, shared, data["methods"][n] or {}, where, folder)
+        for n, method in methods.items()
+    }
+    for axis, (label, spec) in shared.items():
+        if label.startswith("fixed.") and any(
+            len(grid.values.get(axis, [0])) != 1 for n, grid in grids.items()
+            if axis not in (data["methods"][n] or {})
+        ):
+            raise UserError(f"{where}: {label} must have one value; given {_show(spec)}; "
+                            "put several values under axes")
+    return Sweep(
+        name=name,
+        title=data.get("title", name.replace("_", " ")),
+        system=system,
+        grids=grids,
+        thresholds=list(data.get("thresholds") or []),
+        figure=dict(data.get("figure") or {}),
+        content=json.dumps(data, sort_keys=True, default=str),
+    )
+
+
+def find_system(name: str, where: str = "") -> System:
+    """The system of that name, or a UserError that lists them."""
+    if name not in system_names():
+        raise unknown("system", name, system_names(), where)
+    try:
+        return load_system(name)
+    except (ImportError, DeclarationError) as error:
+        raise UserError(f"system {name} cannot be loaded: {error}") from error
+
+
+def find_method(system: System, name: str, where: str = "") -> Method:
+    """The method of that name, or a UserError that lists them."""
+    if name not in system.methods:
+        raise unknown(f"method of {system.name}", name, system.methods, where)
+    return system.methods[name]
+
+
+def single_method(method: Method, given: Mapping[str, Any], where: str) -> MethodGrid:
+    """The grid of one method from axis forms given directly (the command line, `solve`)."""
+    return _method_grid(method, {}, given, where, Path())
+
+
+def _method_grid(
+    method: Method, shared: Mapping[str, Any], own: Mapping[str, Any], where: str, folder: Path
+) -> MethodGrid:
+    field_of = f"methods.{method.name}"
+    for axis in own:
+        if axis not in method.axes:
+            raise unknown(f"axis of {method.name}", axis, method.axes, f"{where}: {field_of}")
+    values: dict[str, list[Any]] = {}
+    window_axis, window = None, None
+    # A sweep's own order of axes is the order of a dataset's dimensions.
+    for name in sorted(method.axes, key=lambda n: _rank(n, shared, own)):
+        axis = method.axes[name]
+        label, spec = shared.get(name, ("", axis.default))
+        if name in own:
+            label, spec = f"{field_of}.{name}", own[name]
+        if spec is REQUIRED:
+            raise UserError(
+                f"{where}: {method.name} needs the axis {name} ({axis.description or axis.allowed()}); "
+                f"give it under axes or methods.{method.name}, as {AXIS_FORMS}"
+            )
+        at = f"{where}: {label or name}"
+        if isinstance(spec, Mapping) and "around" in spec and not isinstance(axis, File):
+            if window_axis:
+                raise UserError(f"{at}: only one axis can be a window; {window_axis} is one already")
+            window_axis, window = name, _window(spec, method, axis, at)
+        else:
+            values[name] = _axis_values(axis, spec, at, folder)
+    return MethodGrid(method, values, window_axis, window)
+
+
+def _rank(name: str, shared: Mapping[str, Any], own: Mapping[str, Any]) -> int:
+    order = [n for n in shared if n not in own] + list(own)
+    return order.index(name) if name in order else len(order)
+
+
+def _window(spec: Mapping[str, Any], method: Method, axis: Axis, at: str) -> Window:
+    reference, observable = spec["around"].split(".")
+    other = find_method(method.system, reference, f"{at}: around")
+    if observable not in other.gives:
+        raise unknown(f"observable of {reference}", observable, other.gives, f"{at}: around")
+    if other.role == "simulation" or method.system.observables[observable].dims:
+        raise UserError(f"{at}: around must name a scalar observable of a theory; given {spec['around']}")
+    low, high = spec["window"]
+    exponent = float(spec.get("exponent", 0))
+    if not low <= high:
+        raise UserError(f"{at}: window must rise; given {spec['window']}")
+    if not axis.numeric:
+        raise UserError(f"{at}: a window needs a numeric axis")
+    if exponent and method.size is None:
+        raise UserError(f"{at}: exponent needs a method with a size axis; {method.name} has none")
+    return Window(reference, observable, low, high, spec["points"], exponent)
+
+
+def _axis_values(axis: Axis, spec: Any, at: str, folder: Path) -> list[Any]:
+    if isinstance(axis, SequenceAxis):
+        raw = _sequence_values(spec, at)
+    elif isinstance(spec, Mapping) and not (isinstance(axis, File) and set(spec) == set(axis.names)):
+        raw = _expand(spec, at, whole=type(axis).__name__ == "Integer")
+    else:
+        raw = list(spec) if isinstance(spec, list | tuple | range) else [spec]
+    if isinstance(axis, File):
+        raw = [
+            str(folder / item) if isinstance(item, str) and item not in axis.words else item
+            for item in raw
+        ]
+    values: list[Any] = []
+    seen: set[Any] = set()
+    for item in raw:
+        try:
+            value = axis.parse(item)
+        except ValueError as error:
+            if isinstance(axis, File) and str(error) != axis.allowed():
+                raise UserError(f"{at}: {error}") from None
+            raise UserError(f"{at}: given {_show(item)}; allowed: {error}") from None
+        if value not in seen:
+            seen.add(value)
+            values.append(value)
+    if not values:
+        raise UserError(f"{at}: no value is left; allowed: {AXIS_FORMS}")
+    return sorted(values) if axis.numeric else values
+
+
+def _sequence_values(spec: Any, at: str) -> list[Any]:
+    """A list of numbers is one value; several values are {values: [[...], [...]]}."""
+    if isinstance(spec, Mapping):
+        return list(spec["values"]) if "values" in spec else [_expand(spec, at)]
+    if isinstance(spec, list | tuple) and spec and isinstance(spec[0], list | tuple):
+        return list(spec)
+    return [spec if isinstance(spec, list | tuple) else [spec]]
+
+
+def _expand(spec: Mapping[str, Any], at: str, whole: bool = False) -> list[Any]:
+    """The numbers that a range form stands for."""
+    import numpy as np
+
+    if "values" in spec:
+        return list(spec["values"])
+    if "count" in spec:
+        return list(range(spec["count"]))
+    try:
+        low, high = float(spec["from"]), float(spec["to"])
+        step = float(spec["step"]) if "step" in spec else None
+    except (TypeError, ValueError, KeyError):
+        raise UserError(f"{at}: given {_show(dict(spec))}; allowed: {AXIS_FORMS}") from None
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise UserError(f"{at}: from and to must be finite; given {spec['from']} and {spec['to']}")
+    if step is not None:
+        if not (np.isfinite(step) and step != 0 and (high - low) * step >= 0):
+            raise UserError(f"{at}: step must lead from {low:g} to {high:g}; given {step:g}")
+        count = np.floor((high - low) / step + 1e-9) + 1
+        if count > 10_000_000:
+            raise UserError(f"{at}: {count:.3g} points; allowed: at most ten million along one axis")
+        numbers = low + step * np.arange(int(count))
+    elif spec.get("spacing") == "log":
+        if not (low > 0 and high > 0):
+            raise UserError(f"{at}: log spacing needs from and to above 0; given {low:g} and {high:g}")
+        numbers = np.geomspace(low, high, spec["points"])
+    else:
+        numbers = np.linspace(low, high, spec["points"])
+    # Log-spaced sizes fall between whole numbers; the nearest ones are meant.
+    return np.unique(np.rint(numbers).astype(np.int64)).tolist() if whole else numbers.tolist()
+
+
+def _show(value: Any) -> str:
+    text = json.dumps(value, default=str) if not isinstance(value, str) else repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+@cache
+def _validator() -> Any:
+    import jsonschema
+
+    text = resources.files("phasesweep").joinpath("schemas/sweep.schema.json").read_text()
+    return jsonschema.Draft202012Validator(json.loads(text))
+
+
+def _check_schema(data: Any, where: str) -> None:
+    errors = sorted(_validator().iter_errors(data), key=lambda e: [str(p) for p in e.absolute_path])
+    if not errors:
+        return
+    error = errors[0]
+    path = [str(part) for part in error.absolute_path]
+    at = f"{where}: {'.'.join(path)}" if path else where
+    given = _show(error.instance)
+    in_axis = (path[:1] in (["fixed"], ["axes"]) and len(path) >= 2) or (
+        path[:1] == ["methods"] and len(path) >= 3
+    )
+    if in_axis:
+        raise UserError(f"{at}: given {given}; allowed: {AXIS_FORMS}")
+    if error.validator == "required":
+        missing = [n for n in error.validator_value if n not in error.instance]
+        raise UserError(f"{at}: {' and '.join(missing)} missing; given {given}")
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        extra = next(n for n in error.instance if n not in known)
+        raise unknown("field", extra, known, at)
+    meaning = error.schema.get("description") or error.message
+    allowed = {
+        "type": f"{error.validator_value}",
+        "pattern": meaning,
+        "enum": ", ".join(map(str, error.validator_value)) if error.validator == "enum" else "",
+    }.get(error.validator, error.message)
+    raise UserError(f"{at}: given {given}; allowed: {allowed}")

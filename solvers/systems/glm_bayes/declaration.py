@@ -1,0 +1,183 @@
+"""Axes, observables, demo and limits of `glm_bayes`; the model is stated in the package."""
+
+from __future__ import annotations
+
+import math
+
+from solvers.axes import Choice, Integer, Real
+from solvers.contract import Limit, Observable, System
+from solvers.numerics import channels, priors
+
+system = System(
+    "glm_bayes",
+    title="Generalised linear model, Bayes-optimal learning",
+    axes={
+        "alpha": Real("samples per weight", low=0, symbol=r"\alpha"),
+        "prior": Choice(*priors.names(), description="law of the weights", symbol="P_w"),
+        "channel": Choice(
+            *channels.names(),
+            description="law of a label",
+            default="sign",
+            symbol=r"P_{\mathrm{out}}",
+        ),
+        "noise": Real(
+            "variance of the Gaussian noise of the channel (before the sign)",
+            low=0,
+            default=0.0,
+            symbol=r"\Delta",
+        ),
+        "initialization": Choice(
+            "uninformed",
+            "informed",
+            description="start: knowing nothing, or (almost) knowing the weights",
+            default="uninformed",
+            symbol=r"\mathrm{start}",
+        ),
+        "dimension": Integer("number of weights", low=2, symbol="d"),
+        "seed": Integer("index of the instance", low=0, symbol=r"\mathrm{seed}"),
+        "iterations": Integer(
+            "recorded iterations of the overlap", low=0, high=10_000, default=50, symbol="T"
+        ),
+        "tolerance": Real(
+            "relative distance to the fixed point",
+            low=0,
+            open="low",
+            default=1e-12,
+            symbol="\\epsilon",
+        ),
+        "max_steps": Integer("most iterations", low=1, default=2000, symbol=r"t_{\max}"),
+        "damping": Real(
+            "share of the previous iterate that is kept",
+            low=0,
+            high=1,
+            open="high",
+            default=0.0,
+            symbol=r"\beta",
+        ),
+        "precision": Choice(
+            "single",
+            "double",
+            description="floating-point numbers of the design and the messages",
+            default="single",
+            symbol=r"\mathrm{precision}",
+        ),
+    },
+    observables={
+        "overlap": Observable("overlap of estimate and teacher, per weight", "q"),
+        "self_overlap": Observable("squared norm of the estimate, per weight", "Q"),
+        "mse": Observable("mean-square error of the weights", r"\mathrm{mse}_w"),
+        "classification_error": Observable(
+            "probability that the sign of a fresh label is wrong", r"\epsilon_g"
+        ),
+        "label_mse": Observable("mean-square error of a fresh label", r"\mathrm{mse}_y"),
+        "free_entropy": Observable(
+            "free entropy per weight, E log Z / dimension; of the messages in simulation, NaN where"
+            " they contradict the labels",
+            r"\phi",
+        ),
+        "overlap_trajectory": Observable(
+            "overlap with the teacher at the start and after each iteration",
+            "q_t",
+            dims=("iteration",),
+        ),
+        "samples": Observable(
+            "samples of the instance, round(alpha·dimension)", "n", kind="integer"
+        ),
+        "alpha_it": Observable(
+            "information-theoretic threshold: free entropies of both branches are equal;"
+            " NaN where there is one branch only",
+            r"\alpha_{\mathrm{IT}}",
+        ),
+        "alpha_amp": Observable(
+            "algorithmic threshold: the uninformed branch ends in a fold;"
+            " NaN where there is one branch only",
+            r"\alpha_{\mathrm{AMP}}",
+        ),
+    },
+    source=(
+        "J. Barbier, F. Krzakala, N. Macris, L. Miolane, L. Zdeborová, Optimal errors and phase"
+        " transitions in high-dimensional generalized linear models, PNAS 116, 5451 (2019),"
+        " arXiv:1708.03395; S. Rangan, Generalized approximate message passing, ISIT (2011),"
+        " arXiv:1010.5141; G. Györgyi, Phys. Rev. A 41, 7097 (1990)"
+    ),
+    demo={
+        "title": "Sign perceptron with binary and Gaussian weights",
+        "fixed": {"channel": "sign", "noise": 0},
+        "axes": {"prior": ["gaussian", "rademacher"]},
+        "methods": {
+            "state_evolution": {
+                "alpha": {"from": 0.1, "to": 2, "points": 39},
+                "initialization": ["uninformed", "informed"],
+            },
+            "thresholds": {},
+            "gamp": {
+                "alpha": [0.25, 0.5, 0.75, 1, 1.25, 1.75, 2],
+                "dimension": [200, 500],
+                "seed": {"count": 8},
+            },
+        },
+        "thresholds": [
+            {
+                "of": "gamp.overlap",
+                "along": "alpha",
+                "level": 0.85,
+                "beside": "thresholds.alpha_amp",
+            }
+        ],
+        "figure": {"x": "alpha", "y": ["overlap", "classification_error"], "hue": "prior"},
+    },
+    limits=[
+        Limit(
+            "binary weights are determined by 1.245 labels each",
+            "thresholds",
+            {"prior": "rademacher"},
+            "alpha_it",
+            1.245,
+            rtol=0,
+            atol=5e-4,
+            source="G. Györgyi, Phys. Rev. A 41, 7097 (1990)",
+        ),
+        Limit(
+            "message passing recovers binary weights beyond 1.493 labels each",
+            "thresholds",
+            {"prior": "rademacher"},
+            "alpha_amp",
+            1.493,
+            rtol=0,
+            atol=5e-4,
+            source="J. Barbier et al., PNAS 116, 5451 (2019)",
+        ),
+        Limit(
+            "error of Gaussian weights with many labels: 0.442 / alpha",
+            "state_evolution",
+            {"alpha": 1e5, "prior": "gaussian"},
+            "classification_error",
+            0.442e-5,
+            rtol=1e-3,
+            source="M. Opper, D. Haussler, Phys. Rev. Lett. 66, 2677 (1991)",
+        ),
+        Limit(
+            "without labels nothing is known",
+            "state_evolution",
+            {"alpha": 0, "prior": "rademacher"},
+            "overlap",
+            0.0,
+        ),
+        Limit(
+            "first label: the overlap starts as 2 alpha / pi",
+            "state_evolution",
+            {"alpha": 1e-9, "prior": "rademacher"},
+            "overlap",
+            2e-9 / math.pi,
+            rtol=1e-8,
+            source="expansion of the state evolution in alpha",
+        ),
+        Limit(
+            "a determined binary vector has free entropy -log 2",
+            "state_evolution",
+            {"alpha": 1.3, "prior": "rademacher", "initialization": "informed"},
+            "free_entropy",
+            -math.log(2),
+        ),
+    ],
+)

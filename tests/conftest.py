@@ -1,0 +1,25 @@
+"""A system from another package is on the path of every test, and of every process a test starts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+TOY = str(HERE / "toy_package")
+if TOY not in sys.path:
+    sys.path.insert(0, TOY)
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [TOY, str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """An empty data folder."""
+    folder = tmp_path / "data"
+    monkeypatch.setenv("PHASESWEEP_DATA", str(folder))
+    return folder

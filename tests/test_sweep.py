@@ -1,0 +1,189 @@
+"""Running points: nothing twice, nothing lost, whatever is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from phasesweep.api import solve_points
+from phasesweep.cache import Cache
+from phasesweep.cluster import ClusterFile, read_cluster
+from phasesweep.errors import UserError
+from phasesweep.sweep import missing, run, shard_of
+from phasesweep.sweepfile import single_method
+from solvers.contract import Status, load_system
+
+LOCAL = ClusterFile(workers=2, memory=2**29)
+# A driver that flushes often, so that a short run has many flushes.
+DRIVER = (
+    "import phasesweep.sweep as s; s.FLUSH_ROWS = 20; s.TASK_SECONDS = 0.2; "
+    "from phasesweep.cli import main; main()"
+)
+
+
+def cache_of(data) -> Cache:
+    return Cache(data / "cache")
+
+
+def points_of(method="measure", **axes):
+    from phasesweep.grid import expand
+
+    return expand(single_method(load_system("toy").methods[method], axes, "test"), lambda *_: np.zeros(0))
+
+
+def rows_of(cache, method="measure") -> dict[bytes, tuple]:
+    found = {}
+    for rows in cache.read("toy", method, 1).blocks:
+        for i, key in enumerate(rows.keys):
+            assert bytes(key) not in found
+            found[bytes(key)] = (float(rows.parameters["alpha"][i]), bool(rows.observables["satisfiable"][i]))
+    return found
+
+
+def test_dask_and_this_process_give_the_same(data, tmp_path):
+    axes = {"alpha": [0.9, 1, 1.1], "dimension": 16, "seed": {"count": 4}}
+    solve_points("toy", "measure", axes, cache_of(data))
+    slow = axes | {"pause": 0.8}
+    _, _, report = solve_points("toy", "measure", slow, Cache(tmp_path / "dask"), cluster=LOCAL)
+    assert (report.computed, report.failed) == (12, 0)
+    assert sorted(rows_of(cache_of(data)).values()) == sorted(rows_of(Cache(tmp_path / "dask")).values())
+
+
+def test_a_point_that_kills_workers_is_found_and_the_others_live(data):
+    axes = {"alpha": [0.2, 0.4, 0.6], "dimension": 16, "seed": 0, "pause": 2, "fault": "kill"}
+    asked, blocks, report = solve_points("toy", "measure", axes, cache_of(data), cluster=LOCAL)
+    assert (report.computed, report.failed) == (2, 1)
+    assert report.failures[0]["point"]["alpha"] == 0.6
+    assert "died" in report.failures[0]["message"]
+    todo, failed = missing(asked, cache_of(data))
+    assert (len(todo), failed) == (1, 1)
+    assert sum(int(np.sum(rows.status == Status.FAILED)) for rows in blocks) == 1
+
+
+def test_a_point_too_large_for_a_worker_is_refused_before_it_is_tried(data):
+    axes = {"alpha": [0.2], "dimension": 16, "seed": [0, 1], "pause": 3, "megabytes": [1, 1000]}
+    _, _, report = solve_points("toy", "measure", axes, cache_of(data), cluster=LOCAL)
+    assert (report.computed, report.failed) == (2, 2)
+    assert "one point declares 0.93 GiB and a worker has 0.50 GiB" in report.failures[0]["message"]
+
+
+def test_failures_of_a_batch_are_pinned_to_their_points(data):
+    points = points_of("line", alpha=[0.2, 0.4, 0.6, 0.8], fault="raise")
+    report = run(points, cache_of(data), quiet=True)
+    assert (report.computed, report.failed) == (2, 2)
+    assert run(points, cache_of(data), quiet=True).found == 2
+
+
+def test_shards_are_disjoint_and_complete():
+    points = points_of(alpha=[0.5, 1], dimension=[8, 16], seed={"count": 5})
+    for shards in (1, 2, 3, 7, 20, 50):
+        parts = [shard_of(points, i + 1, shards) for i in range(shards)]
+        keys = [key for part in parts for key in part.keys]
+        assert sorted(keys) == sorted(points.keys)
+
+
+def sweep_file(folder, points=300, pause=0.02):
+    path = folder / "faults.yaml"
+    path.write_text(
+        "system: toy\n"
+        f"methods: {{measure: {{dimension: 16, alpha: [0.9, 1, 1.1], seed: {{count: {points // 3}}}, pause: {pause}}}}}\n"
+    )
+    return path
+
+
+def start(sweep, data, *options):
+    command = [sys.executable, "-c", DRIVER, "run", str(sweep), "--data", str(data), *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_rows(cache, at_least, process, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        if len(cache.present("toy", "measure", 1)) >= at_least:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no rows after {seconds} s: {process.communicate(timeout=10)}")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_killing_the_driver_loses_at_most_one_flush(tmp_path, how):
+    data, sweep = tmp_path / "data", sweep_file(tmp_path)
+    process = start(sweep, data)
+    wait_for_rows(cache_of(data), 20, process)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(how)
+    process.communicate(timeout=60)
+    assert process.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[how]
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive, "workers outlive their driver"
+    kept = rows_of(cache_of(data))
+    assert 20 <= len(kept) < 300
+    again = start(sweep, data)
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert f"300 points asked, {len(kept)} found, {300 - len(kept)} computed, 0 failed" in out
+    rows = rows_of(cache_of(data))
+    assert len(rows) == 300
+    assert kept.items() <= rows.items()
+
+
+def test_a_killed_worker_is_replaced(tmp_path):
+    data, sweep = tmp_path / "data", sweep_file(tmp_path, points=300, pause=0.03)
+    process = start(sweep, data)
+    wait_for_rows(cache_of(data), 20, process)
+    workers = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "spawn_main" in " ".join(child.cmdline())
+    ]
+    assert workers
+    os.kill(workers[0].pid, signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "300 computed, 0 failed" in out
+    assert len(rows_of(cache_of(data))) == 300
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kind: locall", "kind: given 'locall'; allowed: local, gpu, slurm, address"),
+        ("kind: local\nworker: 2", "no field 'worker'.*did you mean workers"),
+        ("kind: local\nworkers: 0", "workers: given 0; allowed: a whole number >= 1"),
+        ("kind: local\nmemory: much", "memory: given 'much'; allowed: a size"),
+        ("kind: address\naddress: here", "allowed: tcp://"),
+        ("kind: local\nfallback: local", "no field 'fallback'"),
+        ("[]", "kind"),
+    ],
+)
+def test_mistakes_in_a_cluster_file_are_named(tmp_path, text, message):
+    path = tmp_path / "cluster.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_cluster(path)
+
+
+def test_an_absent_scheduler_is_told(data):
+    cluster = read_cluster("tcp://127.0.0.1:9")
+    with pytest.raises(UserError, match="no scheduler answers at tcp://127.0.0.1:9"):
+        solve_points("toy", "line", {"alpha": 1}, cache_of(data), cluster=cluster)
+
+
+def test_a_sweep_that_asks_for_a_gpu_says_so_or_falls_back(data):
+    from phasesweep.cluster import _visible_devices
+
+    if _visible_devices():
+        pytest.skip("this machine has a GPU")
+    axes = {"alpha": 0.5, "dimension": 16, "seed": {"count": 3}, "pause": 2}
+    with pytest.raises(UserError, match="asks for GPUs and none is visible"):
+        solve_points("toy", "measure", axes, cache_of(data), cluster=ClusterFile(kind="gpu"))
+    cluster = ClusterFile(kind="gpu", fallback="local")
+    _, _, report = solve_points("toy", "measure", axes, cache_of(data), cluster=cluster)
+    assert report.computed == 3

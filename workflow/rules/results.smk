@@ -1,0 +1,39 @@
+# Threshold tables and figures, from datasets alone.
+
+
+rule thresholds:
+    input:
+        DATA / "manifests/{sweep}/dataset.json",
+    output:
+        DATA / "tables/{sweep}.csv",
+    params:
+        data=DATA,
+    log:
+        DATA / "logs/{sweep}/thresholds.log",
+    shell:
+        "phasesweep thresholds {wildcards.sweep} --data {params.data:q} --csv {output:q}"
+        " 2>&1 | tee {log:q}"
+
+
+rule figure:
+    input:
+        lambda w: [
+            DATA / f"manifests/{sweep}/dataset.json"
+            for sweep in OUTLINE.figures[w.figure]
+        ],
+        lambda w: [
+            path
+            for path in [Path(f"workflow/figures/{w.figure}.py")]
+            if path.exists()
+        ],
+    output:
+        DATA / "figures/{figure}.pdf",
+        DATA / "figures/{figure}.png",
+    params:
+        data=DATA,
+        folder=DATA / "figures",
+    log:
+        DATA / "logs/figures/{figure}.log",
+    shell:
+        "phasesweep figure {wildcards.figure} --data {params.data:q} --output {params.folder:q}"
+        " 2>&1 | tee {log:q}"

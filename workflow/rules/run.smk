@@ -1,0 +1,25 @@
+# One job per (sweep, method, shard). Its output is the manifest; the points go to the cache.
+
+
+def run_versions(wildcards):
+    """What decides that a job runs again: the content of the sweep and the method's version."""
+    sweep = OUTLINE.sweep(wildcards.sweep)
+    return f"{sweep.digest} v{sweep.methods[wildcards.method]}"
+
+
+rule run:
+    output:
+        DATA / "manifests/{sweep}/run.{method}.{shard}-of-{shards}.json",
+    params:
+        sweep=lambda w: OUTLINE.sweep(w.sweep).file,
+        versions=run_versions,
+        cluster=config["cluster"],
+        data=DATA,
+    log:
+        DATA / "logs/{sweep}/run.{method}.{shard}-of-{shards}.log",
+    # A job has a Dask cluster of its own, which uses every core.
+    threads: workflow.cores or 1
+    shell:
+        "phasesweep run {params.sweep:q} --method {wildcards.method}"
+        " --shard {wildcards.shard}/{wildcards.shards} --cluster {params.cluster:q}"
+        " --data {params.data:q} --manifest {output:q} --allow-failed 2>&1 | tee {log:q}"
