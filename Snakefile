@@ -9,7 +9,10 @@ from phasesweep.outline import outline
 min_version("9.0")
 
 
-configfile: "config/config.yaml"
+# A configuration given with --configfile stands alone; Snakemake would merge it into this one.
+if "sweeps" not in config:
+
+    configfile: "config/config.yaml"
 
 
 validate(config, "workflow/schemas/config.schema.yaml")

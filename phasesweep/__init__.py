@@ -1,10 +1,10 @@
 """Distributed sweeps and a cache of results for the statistical physics of learning.
 
-import phasesweep
-tree = phasesweep.open("binary_capacity")                    # lazy xarray.DataTree, a group per method
-table = phasesweep.thresholds("binary_capacity")             # theory beside simulation
-every = phasesweep.points("glm_bayes", "gamp", alpha=slice(1, 2))   # from whichever sweep
-curve = phasesweep.solve("perceptron_storage", "capacity", kappa=[0, 0.5], weights="binary")
+import phasesweep tree = phasesweep.open("binary_capacity")                    # lazy
+xarray.DataTree, a group per method table = phasesweep.thresholds("binary_capacity")             #
+theory beside simulation every = phasesweep.points("glm_bayes", "gamp", alpha=slice(1, 2))   #
+from whichever sweep curve = phasesweep.solve("perceptron_storage", "capacity", kappa=[0, 0.5],
+weights="binary")
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from phasesweep.api import open, points, solve, thresholds  # noqa: A004
+    from phasesweep.api import open, points, solve, thresholds
 
 __all__ = ["open", "points", "solve", "thresholds"]
 

@@ -29,20 +29,18 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def open(  # noqa: A001 - phasesweep.open reads better than any other name
+def open(
     sweep: str, method: str | None = None, *, data: str | Path | None = None
 ) -> xr.DataTree | xr.Dataset:
     """The dataset of a sweep, lazily.
 
-    Without `method` a `DataTree` with one group per method, theory and simulation side by side; with
-    it that method's `Dataset`. Raises UserError if the dataset was not made yet.
+    Without `method` a `DataTree` with one group per method, theory and simulation side by side;
+    with it that method's `Dataset`. Raises UserError if the dataset was not made yet.
     """
     return open_dataset(sweep, method, data_root(data))
 
 
-def points(
-    system: str, method: str, *, data: str | Path | None = None, **axes: Any
-) -> xr.Dataset:
+def points(system: str, method: str, *, data: str | Path | None = None, **axes: Any) -> xr.Dataset:
     """Every point of a method in the cache, from whichever sweep, along one dimension `point`.
 
     Axes narrow it: a value, a list of values, or a slice with both ends included
@@ -62,11 +60,14 @@ def solve(
 ) -> xr.Dataset:
     """Compute the product of the given axes through the cache, and return it as a Dataset.
 
-    Axes take every form of a sweep file (`alpha=[1, 1.5]`, `alpha={"from": 1, "to": 2, "points": 11}`);
-    those left out take their defaults. Small work runs in this process, large work on local processes
-    or on the cluster given. `attrs["failures"]` lists points whose solver raised, with the messages.
+    Axes take every form of a sweep file (`alpha=[1, 1.5]`, `alpha={"from": 1, "to": 2, "points":
+    11}`); those left out take their defaults. Small work runs in this process, large work on
+    local processes or on the cluster given. `attrs["failures"]` lists points whose solver raised,
+    with the messages.
     """
-    asked, blocks, report = solve_points(system, method, axes, _cache(data), cluster=read_cluster(cluster))
+    asked, blocks, report = solve_points(
+        system, method, axes, _cache(data), cluster=read_cluster(cluster)
+    )
     dataset = method_dataset(asked, blocks)
     dataset.attrs["failures"] = json.dumps(report.failures)
     return decode_words(dataset)
@@ -110,7 +111,8 @@ def sweep_points(
 ) -> dict[str, Points]:
     """The points of every method of a sweep (or of one); windows ask the cache for their centres.
 
-    With `store`, centres that had to be computed are kept in the cache; otherwise nothing is written.
+    With `store`, centres that had to be computed are kept in the cache; otherwise nothing is
+    written.
     """
     if only is not None and only not in sweep.grids:
         raise unknown("method in the sweep", only, sweep.grids, sweep.name)
@@ -159,7 +161,8 @@ def _in_memory(wanted: Points, observable: str) -> dict[bytes, float]:
     from phasesweep.batches import cut
     from phasesweep.cluster import DEFAULT_WORKER_MEMORY
 
-    found, keys = {}, wanted.keys
+    found: dict[bytes, float] = {}
+    keys = wanted.keys
     for batch in cut(wanted, memory=DEFAULT_WORKER_MEMORY):
         answer = solve_batch(wanted.method, len(batch), batch.values, "cpu")
         values = answer.observables[observable].astype(float)
@@ -215,8 +218,10 @@ def plain(value: Any) -> Any:
     return None if isinstance(item, float) and not np.isfinite(item) else item
 
 
-def build_dataset(source: str | Path, data: str | Path | None = None) -> tuple[Sweep, dict[str, Any]]:
-    """Make (or remake) the dataset of a sweep file from the cache; returns the sweep and its counts."""
+def build_dataset(
+    source: str | Path, data: str | Path | None = None
+) -> tuple[Sweep, dict[str, Any]]:
+    """Make the dataset of a sweep file from the cache; returns the sweep and its counts."""
     sweep = read_sweep(source)
     root = data_root(data)
     cache = Cache(root / "cache")
@@ -225,5 +230,3 @@ def build_dataset(source: str | Path, data: str | Path | None = None) -> tuple[S
 
 def _cache(data: str | Path | None) -> Cache:
     return Cache(data_root(data) / "cache")
-
-

@@ -46,7 +46,9 @@ def declared_seconds(method: Method, count: int, values: Mapping[str, Any]) -> n
     return np.maximum(flops / FLOPS_PER_SECOND, moved / BYTES_PER_SECOND)
 
 
-def declared_memory(method: Method, count: int, values: Mapping[str, Any]) -> tuple[np.ndarray, float]:
+def declared_memory(
+    method: Method, count: int, values: Mapping[str, Any]
+) -> tuple[np.ndarray, float]:
     """(bytes held per point, bytes held once for the batch)."""
     each = np.broadcast_to(np.asarray(method.cost.memory(**values), float), (count,))
     shared = np.max(np.asarray(method.cost.shared_memory(**values), float), initial=0.0)

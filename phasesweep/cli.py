@@ -1,7 +1,8 @@
 """The command line: what a person types and what Snakemake's rules call.
 
-Exit status: 0 done; 1 something failed that was asked correctly (points, a disk); 2 misuse, with one
-sentence and nothing written; 130 or 143 stopped by Ctrl-C or SIGTERM, with everything computed kept.
+Exit status: 0 done; 1 something failed that was asked correctly (points, a disk); 2 misuse, with
+one sentence and nothing written; 130 or 143 stopped by Ctrl-C or SIGTERM, with everything
+computed kept.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from phasesweep.sweep import Report
 
 DATA = click.option(
-    "--data", type=click.Path(file_okay=False), help="Data folder [default: $PHASESWEEP_DATA or data/]."
+    "--data",
+    type=click.Path(file_okay=False),
+    help="Data folder [default: $PHASESWEEP_DATA or data/].",
 )
-CLUSTER = click.option("--cluster", help="Cluster file, or the address of a running Dask scheduler.")
+CLUSTER = click.option(
+    "--cluster", help="Cluster file, or the address of a running Dask scheduler."
+)
 
 
 @click.group(
@@ -94,7 +98,7 @@ def solve(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @DATA
 def plan(sweeps: tuple[str, ...], as_json: bool, data: str | None) -> None:
-    """Count the points of SWEEPs: total, cached, failed, missing, with time and memory. Runs nothing.
+    """Count points: total, cached, failed, missing, with time and memory. Runs nothing.
 
     SWEEP may also be a configuration (config/config.yaml): then all its sweeps are counted.
     """
@@ -108,7 +112,9 @@ def plan(sweeps: tuple[str, ...], as_json: bool, data: str | None) -> None:
 @CLUSTER
 @click.option("--method", help="Run this method only.")
 @click.option("--shard", help="Run part I of N of the points, as I/N.")
-@click.option("--manifest", type=click.Path(dir_okay=False), help="Write what was done to this file.")
+@click.option(
+    "--manifest", type=click.Path(dir_okay=False), help="Write what was done to this file."
+)
 @click.option("--allow-failed", is_flag=True, help="Exit with 0 even if points failed.")
 @DATA
 def run(
@@ -136,13 +142,21 @@ def run(
         f"{report.asked:,} points asked, {report.found:,} found, {report.computed:,} computed, "
         f"{report.failed:,} failed"
     )
+    if report.damaged:
+        click.echo(
+            f"{len(report.damaged):,} damaged segments were left out, and their points computed "
+            "again: phasesweep cache verify names them",
+            err=True,
+        )
     if not allow_failed:
         _exit_on_failures(report)
 
 
 @cli.command()
 @click.argument("sweep")
-@click.option("--manifest", type=click.Path(dir_okay=False), help="Write what was done to this file.")
+@click.option(
+    "--manifest", type=click.Path(dir_okay=False), help="Write what was done to this file."
+)
 @DATA
 def dataset(sweep: str, manifest: str | None, data: str | None) -> None:
     """Make the dataset of a SWEEP from the cache (or show the one of that name)."""
@@ -184,10 +198,12 @@ def thresholds(sweep: str, csv: str | None, as_json: bool, data: str | None) -> 
 
 @cli.command()
 @click.argument("name")
-@click.option("--output", type=click.Path(file_okay=False), help="Folder [default: figures/ of the data].")
+@click.option(
+    "--output", type=click.Path(file_okay=False), help="Folder [default: figures/ of the data]."
+)
 @DATA
 def figure(name: str, output: str | None, data: str | None) -> None:
-    """Draw the figure NAME (workflow/figures/NAME.py, or a sweep) from datasets alone, as PDF and PNG."""
+    """Draw the figure NAME (workflow/figures/NAME.py, or a sweep) from datasets alone."""
     from phasesweep import figures
 
     for path in figures.make(name, data, output):
@@ -196,7 +212,9 @@ def figure(name: str, output: str | None, data: str | None) -> None:
 
 @cli.command()
 @click.argument("config", type=click.Path())
-@click.option("--since", type=float, default=0.0, help="Count as computed what came after this time.")
+@click.option(
+    "--since", type=float, default=0.0, help="Count as computed what came after this time."
+)
 @DATA
 def summary(config: str, since: float, data: str | None) -> None:
     """Say where the figures, tables and datasets of a configuration are, with counts of points."""
@@ -211,7 +229,7 @@ def cache() -> None:
 
 
 def _cache_command(*parameters: Callable) -> Callable:
-    """A subcommand of `cache`: the function gets the Cache, and returns the text to print."""
+    """A subcommand of `cache`: the function gets the Cache, and returns (text, bad?)."""
 
     def wrap(function: Callable) -> Callable:
         @functools.wraps(function)
@@ -234,54 +252,54 @@ def _cache_command(*parameters: Callable) -> Callable:
 
 @_cache_command()
 def info(store: Any) -> tuple[str, bool]:
-    """Rows, segments and bytes of every system and method."""
-    from phasesweep import describe
+    """Points, segments and bytes of every system and method."""
+    from phasesweep import upkeep
 
-    return describe.cache_info(store), False
+    return upkeep.info(store)
 
 
 @_cache_command()
 def verify(store: Any) -> tuple[str, bool]:
     """Read every segment; name damaged, foreign and orphan files and the points they held."""
-    from phasesweep import describe
+    from phasesweep import upkeep
 
-    return describe.cache_verify(store)
+    return upkeep.verify(store)
 
 
 @_cache_command()
 def compact(store: Any) -> tuple[str, bool]:
     """Merge small segments into large ones."""
-    from phasesweep import describe
+    from phasesweep import upkeep
 
-    return describe.cache_compact(store), False
+    return upkeep.compact(store)
 
 
-@_cache_command(click.option("--damaged", is_flag=True, help="Also remove damaged segments."))
+@_cache_command(click.option("--damaged", is_flag=True, help="Also what verify set aside."))
 def gc(store: Any, damaged: bool) -> tuple[str, bool]:
     """Remove temporary files that killed writers left."""
-    from phasesweep import describe
+    from phasesweep import upkeep
 
-    return describe.cache_gc(store, damaged), False
+    return upkeep.gc(store, damaged)
 
 
 @_cache_command(
     click.argument("file", type=click.Path(dir_okay=False)),
     click.option("--system", help="Only this system."),
-    click.option("--method", help="Only this method (with --system)."),
+    click.option("--method", help="Only this method."),
 )
 def export(store: Any, file: str, system: str | None, method: str | None) -> tuple[str, bool]:
     """Write segments into one archive FILE, to take to another machine."""
-    from phasesweep import describe
+    from phasesweep import upkeep
 
-    return describe.cache_export(store, file, system, method), False
+    return upkeep.export(store, file, system, method)
 
 
 @_cache_command(click.argument("file", type=click.Path(dir_okay=False)))
 def import_(store: Any, file: str) -> tuple[str, bool]:
-    """Merge an exported archive FILE; the same key with other numbers is reported, never overwritten."""
-    from phasesweep import describe
+    """Merge an exported FILE; the same key with other numbers is reported, never overwritten."""
+    from phasesweep import upkeep
 
-    return describe.cache_import(store, file)
+    return upkeep.import_(store, file)
 
 
 def _say(text: str) -> None:
@@ -324,7 +342,12 @@ def _axis_forms(method: Any, assignments: tuple[str, ...]) -> dict[str, Any]:
             forms[name] = text
         elif len(parts) in (3, 4) and (len(parts) == 3 or parts[3] in ("log", "linear")):
             spacing = {"spacing": parts[3]} if len(parts) == 4 else {}
-            forms[name] = {"from": parts[0], "to": parts[1], "points": _points(name, text), **spacing}
+            forms[name] = {
+                "from": parts[0],
+                "to": parts[1],
+                "points": _points(name, text),
+                **spacing,
+            }
         elif "," in text:
             forms[name] = text.split(",")
         else:
@@ -337,7 +360,9 @@ def _points(name: str, text: str) -> int:
 
     points = text.split(":")[2]
     if not points.isdigit() or int(points) < 1 or int(points) > 10_000_000:
-        raise UserError(f"{name}: given {text!r}; allowed: FROM:TO:POINTS with a whole number of points")
+        raise UserError(
+            f"{name}: given {text!r}; allowed: FROM:TO:POINTS with a whole number of points"
+        )
     return int(points)
 
 

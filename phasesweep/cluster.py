@@ -1,8 +1,9 @@
 """From a cluster file to a Dask client; a context manager.
 
-Four kinds: `local` (processes on this machine), `gpu` (one worker per device), `slurm` (workers that
-SLURM starts, through dask-jobqueue) and `address` (a scheduler that runs already). Everything listens
-on loopback, except `slurm` with a network interface, which uses TLS with certificates of its own.
+Four kinds: `local` (processes on this machine), `gpu` (one worker per device), `slurm` (workers
+that SLURM starts, through dask-jobqueue) and `address` (a scheduler that runs already).
+Everything listens on loopback, except `slurm` with a network interface, which uses TLS with
+certificates of its own.
 """
 
 from __future__ import annotations
@@ -22,7 +23,16 @@ KINDS = ("local", "gpu", "slurm", "address")
 FIELDS = {
     "local": ("workers", "memory", "threads"),
     "gpu": ("memory", "threads", "fallback"),
-    "slurm": ("workers", "memory", "threads", "queue", "account", "walltime", "interface", "directives"),
+    "slurm": (
+        "workers",
+        "memory",
+        "threads",
+        "queue",
+        "account",
+        "walltime",
+        "interface",
+        "directives",
+    ),
     "address": ("address", "memory", "tls"),
 }
 LOOPBACK = "127.0.0.1"
@@ -133,7 +143,7 @@ def open_cluster(file: ClusterFile) -> Iterator[Cluster]:
 
 
 def thread_limits(threads: int) -> dict[str, str]:
-    """Environment that pins the threads of BLAS and numba, so that workers do not fight over cores."""
+    """Environment that pins the threads of BLAS and numba: workers do not fight over cores."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     return {name: str(threads) for name in names}
 
@@ -184,7 +194,7 @@ def _gpu(file: ClusterFile) -> Iterator[Cluster]:
                 yield cluster
             return
         raise UserError(
-            "the cluster file asks for GPUs and none is visible (cupy with a CUDA device is needed); "
+            "the cluster file asks for GPUs and none is visible (it takes cupy and a CUDA device); "
             "use another cluster file, or put `fallback: local` in this one"
         )
     memory = file.memory or min(8 * 2**30, int(0.8 * available_memory() / len(devices)))
@@ -235,9 +245,7 @@ def _slurm(file: ClusterFile) -> Iterator[Cluster]:
     try:
         from dask_jobqueue import SLURMCluster
     except ImportError:
-        raise UserError(
-            "a slurm cluster needs dask-jobqueue; install phasesweep[slurm]"
-        ) from None
+        raise UserError("a slurm cluster needs dask-jobqueue; install phasesweep[slurm]") from None
     workers = file.workers or 1
     memory = file.memory or DEFAULT_WORKER_MEMORY
     options: dict[str, Any] = {}

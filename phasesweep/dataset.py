@@ -1,13 +1,13 @@
 """From the cache to labelled xarray: dense datasets of sweeps, and tables of points.
 
-The dataset of a sweep is a disposable view: one Zarr v3 store with a group per method, written beside
-the old one and swapped in. It can always be rebuilt from the cache.
+The dataset of a sweep is a disposable view: one Zarr v3 store with a group per method, written
+beside the old one and swapped in. It can always be rebuilt from the cache.
 
-Dimensions are the axes with several values, in the sweep's order; other axes are scalar coordinates. A
-window axis has one coordinate, the union of its values, so that `.sel(alpha=0.8, method="nearest")`
-works; cells that were not asked are NaN (`status` is -1 there), and so are the observables of failed
-points. Flags and integers are stored as floats for the same reason. Words are stored as CF flags, and
-come back as words from `open_dataset`.
+Dimensions are the axes with several values, in the sweep's order; other axes are scalar
+coordinates. A window axis has one coordinate, the union of its values, so that `.sel(alpha=0.8,
+method="nearest")` works; cells that were not asked are NaN (`status` is -1 there), and so are the
+observables of failed points. Flags and integers are stored as floats for the same reason. Words
+are stored as CF flags, and come back as words from `open_dataset`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,17 +61,27 @@ def method_dataset(points: Points, blocks: Iterable[Rows]) -> xr.Dataset:
         targets.append(cells[cells >= 0])
     variables = {}
     for name, observable in method.observables.items():
-        columns = [rows.observables[name][source] for rows, source in zip(blocks, sources, strict=True)]
-        lost = [rows.status[source] == Status.FAILED for rows, source in zip(blocks, sources, strict=True)]
+        columns = [
+            rows.observables[name][source] for rows, source in zip(blocks, sources, strict=True)
+        ]
+        lost = [
+            rows.status[source] == Status.FAILED
+            for rows, source in zip(blocks, sources, strict=True)
+        ]
         dense = _dense(observable, shape, columns, targets, lost)
         variables[name] = ((*dims, *observable.dims), dense, _attributes(name, observable))
     for name, observable in BOOKKEEPING.items():
-        columns = [getattr(rows, name)[source] for rows, source in zip(blocks, sources, strict=True)]
+        columns = [
+            getattr(rows, name)[source] for rows, source in zip(blocks, sources, strict=True)
+        ]
         dense = _dense(observable, shape, columns, targets)
         variables[name] = (tuple(dims), dense, _attributes(name, observable))
     asked = len(place)
     found = sum(len(target) for target in targets)
-    failed = sum(int(np.sum(rows.status[s] == Status.FAILED)) for rows, s in zip(blocks, sources, strict=True))
+    failed = sum(
+        int(np.sum(rows.status[s] == Status.FAILED))
+        for rows, s in zip(blocks, sources, strict=True)
+    )
     attributes = {
         "Conventions": "CF-1.11",
         "title": f"{method.system.title}: {method.name}",
@@ -120,15 +131,19 @@ def _dense(
     lost: list[np.ndarray] | None = None,
 ) -> np.ndarray:
     """One dense array from columns of rows; further axes are padded to the longest."""
-    further = np.max([c.shape[1:] for c in columns], axis=0, initial=0) if columns else ()
-    further = tuple(np.broadcast_to(further, (len(observable.dims),)).astype(int))
+    lengths = np.zeros((1 + len(columns), len(observable.dims)), int)
+    for row, column in zip(lengths[1:], columns, strict=True):
+        row[:] = column.shape[1:]
+    further = tuple(lengths.max(axis=0))
     words = bool(observable.labels)
-    dense = np.full((int(np.prod(shape)), *further), -1 if words else np.nan, "i1" if words else "f8")
+    dense = np.full(
+        (int(np.prod(shape)), *further), -1 if words else np.nan, "i1" if words else "f8"
+    )
     for position, (column, target) in enumerate(zip(columns, targets, strict=True)):
         good = slice(None) if lost is None else ~lost[position]
-        inside = tuple(slice(length) for length in column.shape[1:])
-        dense[(target[good], *inside)] = column[good]
-    return dense.reshape(*shape, *further)
+        cells: tuple[Any, ...] = (target[good], *(slice(n) for n in column.shape[1:]))
+        dense[cells] = column[good]
+    return dense.reshape((*shape, *further))
 
 
 def _attributes(name: str, observable: Observable) -> dict[str, Any]:
@@ -168,7 +183,7 @@ def _coordinate(points: Points, axis: str, values: list[Any]) -> tuple:
 
 def _further_coordinates(points: Points, coordinates: Mapping[str, list[Any]]) -> dict[str, tuple]:
     """Coordinates of the observables' further axes that a sequence axis labels."""
-    found = {}
+    found: dict[str, tuple] = {}
     for axis, values in coordinates.items():
         declared = points.method.axes[axis]
         if not isinstance(declared, SequenceAxis) or not declared.dim:
@@ -194,12 +209,13 @@ def _sources(blocks: list[Rows]) -> list[Any]:
     distinct: dict[str, Any] = {}
     for rows in blocks:
         for value in rows.source.values if rows.source is not None else []:
-            distinct.setdefault(json.dumps(value, sort_keys=True, default=str), value)
+            place = {k: v for k, v in value.items() if k not in ("created", "declared_seconds")}
+            distinct.setdefault(json.dumps(place, sort_keys=True, default=str), place)
     return list(distinct.values())
 
 
 def build(sweep: Sweep, points: Mapping[str, Points], cache: Cache, root: Path) -> dict[str, Any]:
-    """Write the dataset of a sweep under `root`/datasets and swap it in; returns counts per method."""
+    """Write a sweep's dataset under `root`/datasets and swap it in; returns counts per method."""
     import xarray as xr
 
     groups: dict[str, xr.Dataset] = {}
@@ -208,6 +224,7 @@ def build(sweep: Sweep, points: Mapping[str, Points], cache: Cache, root: Path) 
         keys = key_array(asked.keys)
         found = cache.read(method.system.name, method.name, method.version, keys)
         groups[f"/{name}"] = method_dataset(asked, found.blocks)
+        groups[f"/{name}"].attrs["segments_damaged"] = len(found.damaged)
     attributes = {
         "title": sweep.title,
         "sweep": sweep.name,
@@ -228,14 +245,14 @@ def build(sweep: Sweep, points: Mapping[str, Points], cache: Cache, root: Path) 
     }
     try:
         with warnings.catch_warnings():
-            # One read instead of dozens on a shared file system is worth a convention of Zarr-Python.
+            # One read instead of dozens on a shared file system is worth a young convention.
             warnings.filterwarnings("ignore", message=".*[Cc]onsolidated metadata.*")
             tree.to_zarr(fresh, mode="w", zarr_format=3, consolidated=True, encoding=encoding)
         _swap_in(fresh, folder / sweep.name)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    counts = ("points_asked", "points_present", "points_failed")
+    counts = ("points_asked", "points_present", "points_failed", "segments_damaged")
     return {path.strip("/"): {c: ds.attrs[c] for c in counts} for path, ds in groups.items()}
 
 
@@ -253,11 +270,11 @@ def _layout(shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _swap_in(fresh: Path, name: Path) -> None:
-    """Point the link `name` at `fresh` in one step; the generation before it is kept for its readers."""
+    """Point the link `name` at `fresh` in one step; the generation before is kept for readers."""
     previous = name.resolve() if name.is_symlink() else None
     link = fresh.with_name(f"{fresh.name}.link")
     link.symlink_to(fresh.name)
-    os.replace(link, name)
+    link.replace(name)
     for other in name.parent.glob(f".{name.name}.*"):
         if other not in (fresh, previous) and other.is_dir():
             shutil.rmtree(other, ignore_errors=True)
@@ -270,12 +287,14 @@ def dataset_names(root: Path) -> list[str]:
 
 
 def open_dataset(name: str, method: str | None, root: Path) -> xr.DataTree | xr.Dataset:
-    """The dataset of a sweep, lazily: a DataTree with a group per method, or one method's Dataset."""
+    """The dataset of a sweep, lazily: a DataTree of its methods, or one method's Dataset."""
     import xarray as xr
 
     path = root / "datasets" / name
     if name not in dataset_names(root):
-        error = unknown("dataset", name, dataset_names(root) or ["none yet"], str(root / "datasets"))
+        error = unknown(
+            "dataset", name, dataset_names(root) or ["none yet"], str(root / "datasets")
+        )
         raise UserError(f"{error}; make it with: phasesweep dataset SWEEP.yaml")
     tree = xr.open_datatree(path, engine="zarr", consolidated=True)
     groups = {group: decode_words(node.to_dataset()) for group, node in tree.children.items()}
@@ -296,7 +315,11 @@ def decode_words(dataset: xr.Dataset) -> xr.Dataset:
         words = np.array([*meanings.split(" "), ""])
         decoded = variable.copy(data=words[variable.values])
         decoded.attrs = {k: v for k, v in variable.attrs.items() if not k.startswith("flag_")}
-        dataset = dataset.assign_coords({name: decoded}) if name in dataset.coords else dataset.assign({name: decoded})
+        dataset = (
+            dataset.assign_coords({name: decoded})
+            if name in dataset.coords
+            else dataset.assign({name: decoded})
+        )
     return dataset
 
 
@@ -319,7 +342,7 @@ def points_table(method: Method, cache: Cache, chosen: Mapping[str, Any]) -> xr.
             blocks.append(rows.take(np.flatnonzero(keep)))
     count = sum(len(rows) for rows in blocks)
     ends = np.cumsum([0, *(len(rows) for rows in blocks)])
-    targets = [np.arange(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    targets = [np.arange(a, b) for a, b in pairwise(ends)]
     lost = [rows.status == Status.FAILED for rows in blocks]
     variables, coords = {}, {}
     for name, observable in method.observables.items():
@@ -330,12 +353,14 @@ def points_table(method: Method, cache: Cache, chosen: Mapping[str, Any]) -> xr.
         variables[name] = (("point",), dense, _attributes(name, observable))
     for axis, declared in method.axes.items():
         columns = [rows.parameters[axis] for rows in blocks]
-        parts = [np.array([str(v) for v in c.decode()]) if isinstance(c, Coded) else c for c in columns]
+        parts = [
+            np.array([str(v) for v in c.decode()]) if isinstance(c, Coded) else c for c in columns
+        ]
         empty = np.zeros(0, float if declared.numeric else str)
         attributes = {"long_name": declared.description or axis, "symbol": declared.symbol}
         coords[axis] = (("point",), np.concatenate(parts) if parts else empty, attributes)
-    attributes = {"system": method.system.name, "method": method.name, "version": method.version}
-    return decode_words(xr.Dataset(variables, coords, attributes))
+    about = {"system": method.system.name, "method": method.name, "version": method.version}
+    return decode_words(xr.Dataset(variables, coords, about))
 
 
 def _matches(method: Method, axis: str, column: Any, wanted: Any) -> np.ndarray:

@@ -15,13 +15,14 @@ from tabulate import tabulate
 from phasesweep import api
 from phasesweep.cache import Cache
 from phasesweep.cluster import available_cores
+from phasesweep.errors import UserError
 from phasesweep.outline import read_outline
 from phasesweep.paths import data_root, project_root
 from phasesweep.progress import duration
 from phasesweep.sweep import estimate, missing
 from phasesweep.sweepfile import find_method, find_system, read_plain, read_sweep
 from solvers.axes import REQUIRED
-from solvers.contract import Method, load_system, system_names
+from solvers.contract import Method, system_names
 
 LONG_LIST = 6
 
@@ -35,8 +36,14 @@ def systems(as_json: bool) -> str:
     """Every system with its title and methods."""
     found = []
     for name in system_names():
-        system = find_system(name)
-        found.append({"system": name, "title": system.title, "methods": list(system.methods)})
+        try:
+            declared = find_system(name)
+            found.append(
+                {"system": name, "title": declared.title, "methods": list(declared.methods)}
+            )
+        except UserError as error:
+            # One broken system of somebody else must not hide the others.
+            found.append({"system": name, "title": str(error), "methods": []})
     if as_json:
         return json.dumps(found, indent=2)
     rows = [[f["system"], f["title"], ", ".join(f["methods"])] for f in found]
@@ -62,7 +69,12 @@ def system(name: str, as_json: bool) -> str:
             for n, a in declared.axes.items()
         },
         "observables": {
-            n: {"description": o.description, "symbol": o.symbol, "unit": o.unit, "dims": list(o.dims)}
+            n: {
+                "description": o.description,
+                "symbol": o.symbol,
+                "unit": o.unit,
+                "dims": list(o.dims),
+            }
             | ({"words": list(o.labels)} if o.labels else {})
             for n, o in declared.observables.items()
         },
@@ -84,10 +96,18 @@ def system(name: str, as_json: bool) -> str:
     return "\n\n".join(
         [
             f"{name}: {declared.title}\nsource: {declared.source}",
-            table(methods, ["method", "role", "version", "what", "gives"], maxcolwidths=[None, None, None, 50, 40]),
+            table(
+                methods,
+                ["method", "role", "version", "what", "gives"],
+                maxcolwidths=[None, None, None, 50, 40],
+            ),
             table(used, ["method", "axes"], maxcolwidths=[None, 90]),
             table(axes, ["axis", "what", "allowed", "default"], maxcolwidths=[None, 50, 36, 20]),
-            table(observables, ["observable", "what", "words or further axes"], maxcolwidths=[None, 60, 36]),
+            table(
+                observables,
+                ["observable", "what", "words or further axes"],
+                maxcolwidths=[None, 60, 36],
+            ),
         ]
     )
 
@@ -97,7 +117,10 @@ def _method(method: Method) -> dict[str, Any]:
         "role": method.role,
         "version": method.version,
         "axes": {
-            n: {"allowed": a.allowed(), "default": None if a.default is REQUIRED else _short(a.default)}
+            n: {
+                "allowed": a.allowed(),
+                "default": None if a.default is REQUIRED else _short(a.default),
+            }
             for n, a in method.axes.items()
         },
         "gives": list(method.gives),
@@ -159,9 +182,9 @@ def _digits(value: Any) -> str:
 
 
 def plan(sources: Sequence[str], data: str | None, as_json: bool) -> str:
-    """What a run would do: points total, cached, failed, missing; time and memory by declared cost."""
+    """What a run would do: points total, cached, failed, missing; declared time and memory."""
     cache = Cache(data_root(data) / "cache")
-    found = []
+    found: list[dict[str, Any]] = []
     for source in _sweep_files(sources):
         sweep = read_sweep(source)
         for name, points in api.sweep_points(sweep, cache).items():
@@ -193,16 +216,16 @@ def plan(sources: Sequence[str], data: str | None, as_json: bool) -> str:
         for f in found
     ]
     headers = ["sweep", "method", "total", "cached", "failed", "missing", "core time", "batch"]
-    total, todo = (sum(f[k] for f in found) for k in ("total", "missing"))
     seconds, cores = sum(f["core_seconds"] for f in found), available_cores()
+    counts = {k: sum(f[k] for f in found) for k in ("total", "missing", "clipped")}
     lines = [
         table(rows, headers, colalign=("left", "left", *["right"] * 6)),
         "",
-        f"{total:,} points, {todo:,} missing: about {duration(seconds / cores)} on {cores} cores",
+        f"{counts['total']:,} points, {counts['missing']:,} missing: "
+        f"about {duration(seconds / cores)} on {cores} cores",
     ]
-    clipped = sum(f["clipped"] for f in found)
-    if clipped:
-        lines.append(f"{clipped:,} points of windows lie outside their axis and are left out")
+    if counts["clipped"]:
+        lines.append(f"{counts['clipped']:,} points of windows fell outside their axis: left out")
     return "\n".join(lines)
 
 
@@ -244,4 +267,8 @@ def dataset_counts(path: Path, counts: Mapping[str, Mapping[str, int]]) -> str:
         for name, c in counts.items()
     ]
     headers = ["method", "asked", "present", "failed"]
-    return f"{path}\n{table(rows, headers, colalign=('left', 'right', 'right', 'right'))}"
+    lines = [str(path), table(rows, headers, colalign=("left", "right", "right", "right"))]
+    damaged = sum(c["segments_damaged"] for c in counts.values())
+    if damaged:
+        lines.append(f"{damaged:,} segments are damaged: run phasesweep cache verify, then the sweep")
+    return "\n".join(lines)

@@ -1,7 +1,8 @@
 """From a method's grid to points and their keys, column by column.
 
-A key is a 128-bit hash of (system, method, version, canonical values of every axis). Each distinct
-value is hashed once; a row's key is the hash of its values' hashes, so a million points take seconds.
+A key is a 128-bit hash of (system, method, version, canonical values of every axis). Each
+distinct value is hashed once; a row's key is the hash of its values' hashes, so a million points
+take seconds.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Points:
         prefix = f"{method.system.name}/{method.name}/v{method.version}/".encode()
         rows = np.ascontiguousarray(np.concatenate(digests, axis=1))
         width = rows.shape[1]
-        data = memoryview(rows.reshape(-1))
+        data = memoryview(rows.tobytes())
         seeded = blake2b(prefix, digest_size=KEY_BYTES)
         keys = []
         for start in range(0, len(rows) * width, width):
@@ -97,8 +98,10 @@ def expand(grid: MethodGrid, centres: Centres, where: str = "") -> Points:
     lengths = [len(v) for v in grid.values.values()]
     total = int(np.prod(lengths, dtype=float)) * (grid.window.points if grid.window else 1)
     if total > MAX_POINTS:
-        raise UserError(f"{where}: {method.name} has {total:,} points; at most {MAX_POINTS:,} allowed; "
-                        "split the sweep")
+        raise UserError(
+            f"{where}: {method.name} has {total:,} points; at most {MAX_POINTS:,} allowed; "
+            "split the sweep"
+        )
     columns: dict[str, np.ndarray] = {}
     values: dict[str, list[Any]] = {}
     count = int(np.prod(lengths, dtype=np.int64))
@@ -122,15 +125,18 @@ def _product(lengths: list[int]) -> Iterator[np.ndarray]:
 def _window(grid: MethodGrid, points: Points, centres: Centres, where: str) -> Points:
     """Replace every point by those of its window: centre + x · size^(-exponent)."""
     window, axis, method = grid.window, grid.window_axis, grid.method
-    assert window is not None and axis is not None
+    assert window is not None
+    assert axis is not None
     centre = centres(window.method, window.observable, points)
     if not np.all(np.isfinite(centre)):
         at = points.point(int(np.argmin(np.isfinite(centre))))
         shown = {n: at[n] for n in at if n in method.system.methods[window.method].axes}
-        raise UserError(f"{where}: methods.{method.name}.{axis}: {window.method}.{window.observable} "
-                        f"has no value at {shown}; leave that point out or give {axis} directly")
+        raise UserError(
+            f"{where}: methods.{method.name}.{axis}: {window.method}.{window.observable} "
+            f"has no value at {shown}; leave that point out or give {axis} directly"
+        )
     offsets = np.linspace(window.low, window.high, window.points)
-    scale = 1.0
+    scale = np.ones((len(points), 1))
     if window.exponent:
         assert method.size is not None
         scale = points.columns[method.size].astype(float)[:, None] ** -window.exponent
@@ -145,13 +151,17 @@ def _window(grid: MethodGrid, points: Points, centres: Centres, where: str) -> P
     keep = np.isfinite(canonical)
     rows = np.repeat(np.arange(len(points)), window.points)[keep]
     if not len(rows):
-        raise UserError(f"{where}: methods.{method.name}.{axis}: the whole window lies outside the axis "
-                        f"({declared.allowed()})")
+        raise UserError(
+            f"{where}: methods.{method.name}.{axis}: the whole window lies outside the axis "
+            f"({declared.allowed()})"
+        )
     columns = {**points.take(rows).columns, axis: canonical[keep]}
     return Points(method, columns, points.values, len(rows), int((~keep).sum()))
 
 
-def points_for(method: Method, points: Points, own: Mapping[str, list[Any]] | None = None) -> Points:
+def points_for(
+    method: Method, points: Points, own: Mapping[str, list[Any]] | None = None
+) -> Points:
     """The points of another method of the system that share these points' axes.
 
     Axes which `points` does not have take the single value in `own`, or their default.
@@ -165,7 +175,9 @@ def points_for(method: Method, points: Points, own: Mapping[str, list[Any]] | No
         else:
             entries = (own or {}).get(name, [axis.default])
             if len(entries) != 1 or entries[0] is REQUIRED:
-                raise UserError(f"{method.name} needs one value of {name} here; give it under fixed")
+                raise UserError(
+                    f"{method.name} needs one value of {name} here; give it under fixed"
+                )
             columns[name] = np.zeros(len(points), np.int32)
         try:
             entries = [axis.parse(value) for value in entries]

@@ -42,12 +42,17 @@ def run_sweep(
     cache = Cache(data_root(data) / "cache")
     total = Report()
     part = "" if shard == (1, 1) else f" {shard[0]}/{shard[1]}"
-    for name, points in sweep_points(sweep, cache, only=method, store=True).items():
+    # Windows last: what they lie around may be among the sweep's own points.
+    names = sorted(sweep.grids, key=lambda name: sweep.grids[name].window is not None)
+    for name in names if method is None else [method]:
+        points = sweep_points(sweep, cache, only=name, store=True)[name]
         label = f"{sweep.name} {name}{part}"
         report = run(shard_of(points, *shard), cache, cluster=cluster, label=label)
         total.add(report)
     if target:
-        versions = {n: grid.method.version for n, grid in sweep.grids.items() if method in (None, n)}
+        versions = {
+            n: grid.method.version for n, grid in sweep.grids.items() if method in (None, n)
+        }
         write_manifest(
             target,
             {"stage": "run", "sweep": sweep.name, "methods": versions, "shard": list(shard)}
@@ -129,11 +134,13 @@ def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise UserError(f"the manifest {path} cannot be read ({error}); remove it and run again") from None
+        raise UserError(
+            f"the manifest {path} cannot be read ({error}); remove it and run again"
+        ) from None

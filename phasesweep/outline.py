@@ -60,12 +60,16 @@ def outline(config: dict, where: str = "config") -> Outline:
         raise UserError(f"{where}: sweeps: the name {', '.join(sorted(twice))} is given twice")
     for name, parts in shards.items():
         if name not in names:
-            raise UserError(f"{where}: shards: there is no sweep {name!r}; allowed: {', '.join(names)}")
+            raise UserError(
+                f"{where}: shards: there is no sweep {name!r}; allowed: {', '.join(names)}"
+            )
         for method in parts:
             methods = next(sweep.methods for sweep in sweeps if sweep.name == name)
             if method not in methods:
-                raise UserError(f"{where}: shards.{name}: there is no method {method!r}; "
-                                f"allowed: {', '.join(methods)}")
+                raise UserError(
+                    f"{where}: shards.{name}: there is no method {method!r}; "
+                    f"allowed: {', '.join(methods)}"
+                )
     figures = {name: figure_sweeps(name, names, where) for name in config.get("figures") or []}
     return Outline(sweeps, figures)
 
@@ -73,8 +77,14 @@ def outline(config: dict, where: str = "config") -> Outline:
 def _sweep(file: str, shards: dict, where: str) -> SweepOutline:
     path = project_root() / file
     data = _plain(path)
-    if not isinstance(data, dict) or not isinstance(data.get("methods"), dict) or "system" not in data:
-        raise UserError(f"{where}: sweeps: {file} is not a sweep file (system and methods are missing)")
+    if (
+        not isinstance(data, dict)
+        or not isinstance(data.get("methods"), dict)
+        or "system" not in data
+    ):
+        raise UserError(
+            f"{where}: sweeps: {file} is not a sweep file (system and methods are missing)"
+        )
     versions = method_versions(str(data["system"]))
     name = Path(file).stem
     return SweepOutline(
@@ -82,7 +92,9 @@ def _sweep(file: str, shards: dict, where: str) -> SweepOutline:
         file=file,
         methods={method: versions.get(method, versions.get("", 0)) for method in data["methods"]},
         shards=shards.get(name, {}),
-        digest=hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()[:16],
+        digest=hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()[
+            :16
+        ],
     )
 
 
@@ -103,8 +115,10 @@ def figure_sweeps(name: str, sweeps: list[str], where: str) -> tuple[str, ...]:
         )
     lost = [sweep for sweep in needed if sweep not in sweeps]
     if lost:
-        raise UserError(f"{where}: figures: {name} draws the sweep {', '.join(lost)}, which is not among "
-                        f"the sweeps {', '.join(sweeps)}")
+        raise UserError(
+            f"{where}: figures: {name} draws the sweep {', '.join(lost)}, which is not among "
+            f"the sweeps {', '.join(sweeps)}"
+        )
     return needed
 
 

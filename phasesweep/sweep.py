@@ -51,6 +51,8 @@ class Report:
     """The first failed points, each with its message."""
     statuses: dict[str, int] = field(default_factory=dict)
     """How the computed points ended."""
+    damaged: dict[str, str] = field(default_factory=dict)
+    """Segments of the cache that could not be read, each with the reason; their points are missing."""
 
     def add(self, other: Report) -> None:
         """Add what another run did."""
@@ -60,6 +62,7 @@ class Report:
         self.failed += other.failed
         self.seconds += other.seconds
         self.failures = (self.failures + other.failures)[:MANIFEST_FAILURES]
+        self.damaged |= other.damaged
         for name, count in other.statuses.items():
             self.statuses[name] = self.statuses.get(name, 0) + count
 
@@ -67,7 +70,8 @@ class Report:
 def missing(points: Points, cache: Cache) -> tuple[np.ndarray, int]:
     """(positions of points to compute, number of those that failed before).
 
-    Points that failed are asked again: a failure is an exception, which a lost worker can also cause.
+    Points that failed are asked again: a failure is an exception, which a lost worker can also
+    cause.
     """
     method = points.method
     present = cache.present(method.system.name, method.name, method.version)
@@ -108,7 +112,9 @@ def run(
     started = time.monotonic()
     asked = len(set(points.keys))
     todo, _ = missing(points, cache)
-    report = Report(asked=asked, found=asked - len(todo))
+    method = points.method
+    damaged = cache.present(method.system.name, method.name, method.version).damaged
+    report = Report(asked=asked, found=asked - len(todo), damaged=dict(damaged))
     if not len(todo):
         return report
     wanted = points.take(todo)

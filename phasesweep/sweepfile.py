@@ -24,7 +24,8 @@ from solvers.contract import DeclarationError, Method, System, load_system, syst
 
 AXIS_FORMS = (
     "a value, a list, {values: [...]}, {from, to, points}, {from, to, points, spacing: log}, "
-    "{from, to, step}, {count: N}, {around: METHOD.OBSERVABLE, window: [low, high], points, exponent}"
+    "{from, to, step}, {count: N}, "
+    "{around: METHOD.OBSERVABLE, window: [low, high], points, exponent}"
 )
 
 
@@ -92,7 +93,7 @@ def read_plain(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, _Loader)
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -114,7 +115,7 @@ def read_sweep(source: str | Path) -> Sweep:
 
 
 def parse_sweep(data: Any, *, name: str, where: str, folder: Path = Path()) -> Sweep:
-    """Validate the content of a sweep file; `where` opens every message, `folder` holds its files."""
+    """Validate a sweep file's content; `where` opens every message, `folder` holds its files."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise UserError(f"{where}: the name {name!r} must consist of letters, digits, _ and -")
     _check_schema(data, where)
@@ -137,11 +138,14 @@ def parse_sweep(data: Any, *, name: str, where: str, folder: Path = Path()) -> S
     }
     for axis, (label, spec) in shared.items():
         if label.startswith("fixed.") and any(
-            len(grid.values.get(axis, [0])) != 1 for n, grid in grids.items()
+            len(grid.values.get(axis, [0])) != 1
+            for n, grid in grids.items()
             if axis not in (data["methods"][n] or {})
         ):
-            raise UserError(f"{where}: {label} must have one value; given {_show(spec)}; "
-                            "put several values under axes")
+            raise UserError(
+                f"{where}: {label} must have one value; given {_show(spec)}; "
+                "put several values under axes"
+            )
     return Sweep(
         name=name,
         title=data.get("title", name.replace("_", " ")),
@@ -179,9 +183,9 @@ def _method_grid(
     method: Method, shared: Mapping[str, Any], own: Mapping[str, Any], where: str, folder: Path
 ) -> MethodGrid:
     field_of = f"methods.{method.name}"
-    for axis in own:
-        if axis not in method.axes:
-            raise unknown(f"axis of {method.name}", axis, method.axes, f"{where}: {field_of}")
+    for given in own:
+        if given not in method.axes:
+            raise unknown(f"axis of {method.name}", given, method.axes, f"{where}: {field_of}")
     values: dict[str, list[Any]] = {}
     window_axis, window = None, None
     # A sweep's own order of axes is the order of a dataset's dimensions.
@@ -192,13 +196,16 @@ def _method_grid(
             label, spec = f"{field_of}.{name}", own[name]
         if spec is REQUIRED:
             raise UserError(
-                f"{where}: {method.name} needs the axis {name} ({axis.description or axis.allowed()}); "
+                f"{where}: {method.name} needs the axis {name} "
+                f"({axis.description or axis.allowed()}); "
                 f"give it under axes or methods.{method.name}, as {AXIS_FORMS}"
             )
         at = f"{where}: {label or name}"
         if isinstance(spec, Mapping) and "around" in spec and not isinstance(axis, File):
             if window_axis:
-                raise UserError(f"{at}: only one axis can be a window; {window_axis} is one already")
+                raise UserError(
+                    f"{at}: only one axis can be a window; {window_axis} is one already"
+                )
             window_axis, window = name, _window(spec, method, axis, at)
         else:
             values[name] = _axis_values(axis, spec, at, folder)
@@ -216,7 +223,9 @@ def _window(spec: Mapping[str, Any], method: Method, axis: Axis, at: str) -> Win
     if observable not in other.gives:
         raise unknown(f"observable of {reference}", observable, other.gives, f"{at}: around")
     if other.role == "simulation" or method.system.observables[observable].dims:
-        raise UserError(f"{at}: around must name a scalar observable of a theory; given {spec['around']}")
+        raise UserError(
+            f"{at}: around must name a scalar observable of a theory; given {spec['around']}"
+        )
     low, high = spec["window"]
     exponent = float(spec.get("exponent", 0))
     if not low <= high:
@@ -231,7 +240,9 @@ def _window(spec: Mapping[str, Any], method: Method, axis: Axis, at: str) -> Win
 def _axis_values(axis: Axis, spec: Any, at: str, folder: Path) -> list[Any]:
     if isinstance(axis, SequenceAxis):
         raw = _sequence_values(spec, at)
-    elif isinstance(spec, Mapping) and not (isinstance(axis, File) and set(spec) == set(axis.names)):
+    elif isinstance(spec, Mapping) and not (
+        isinstance(axis, File) and set(spec) == set(axis.names)
+    ):
         raw = _expand(spec, at, whole=type(axis).__name__ == "Integer")
     else:
         raw = list(spec) if isinstance(spec, list | tuple | range) else [spec]
@@ -286,11 +297,15 @@ def _expand(spec: Mapping[str, Any], at: str, whole: bool = False) -> list[Any]:
             raise UserError(f"{at}: step must lead from {low:g} to {high:g}; given {step:g}")
         count = np.floor((high - low) / step + 1e-9) + 1
         if count > 10_000_000:
-            raise UserError(f"{at}: {count:.3g} points; allowed: at most ten million along one axis")
+            raise UserError(
+                f"{at}: {count:.3g} points; allowed: at most ten million along one axis"
+            )
         numbers = low + step * np.arange(int(count))
     elif spec.get("spacing") == "log":
         if not (low > 0 and high > 0):
-            raise UserError(f"{at}: log spacing needs from and to above 0; given {low:g} and {high:g}")
+            raise UserError(
+                f"{at}: log spacing needs from and to above 0; given {low:g} and {high:g}"
+            )
         numbers = np.geomspace(low, high, spec["points"])
     else:
         numbers = np.linspace(low, high, spec["points"])

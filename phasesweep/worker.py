@@ -5,6 +5,7 @@ Only this module crosses to the workers. It imports the system there, and answer
 
 from __future__ import annotations
 
+import importlib
 import time
 import traceback
 from collections.abc import Mapping
@@ -39,8 +40,8 @@ def solve_task(
     declared = load_system(system).methods[method]
     if declared.version != version:
         raise RuntimeError(
-            f"this worker has version {declared.version} of {system} {method}, the run has {version}; "
-            "install the same phasesweep on both"
+            f"this worker has version {declared.version} of {system} {method}, the run has "
+            f"{version}; install the same phasesweep on both"
         )
     return [solve_batch(declared, count, values, device) for count, values in batches]
 
@@ -53,9 +54,7 @@ def solve_batch(method: Method, count: int, values: Mapping[str, Any], device: s
     except Exception as error:  # noqa: BLE001 - any failure of a solver becomes a row with its message
         if count == 1:
             return failed_answer(method, 1, _message(error), time.perf_counter() - started)
-        singles = [
-            solve_batch(method, 1, _single(method, values, i), device) for i in range(count)
-        ]
+        singles = [solve_batch(method, 1, _single(method, values, i), device) for i in range(count)]
         return join_answers(method, singles)
     seconds = (time.perf_counter() - started) / count
     return Answer(
@@ -70,11 +69,7 @@ def solve_batch(method: Method, count: int, values: Mapping[str, Any], device: s
 
 def array_namespace(device: str) -> Any:
     """The array API namespace of a device: NumPy, or CuPy on a GPU."""
-    if device == "gpu":
-        import array_api_compat.cupy as xp
-    else:
-        import array_api_compat.numpy as xp
-    return xp
+    return importlib.import_module(f"array_api_compat.{'cupy' if device == 'gpu' else 'numpy'}")
 
 
 def failed_answer(method: Method, count: int, message: str, seconds: float = 0.0) -> Answer:
@@ -106,7 +101,8 @@ def join_answers(method: Method, answers: list[Answer]) -> Answer:
             return array
         return np.full((len(array), *shape), np.nan if array.dtype.kind == "f" else 0, array.dtype)
 
-    messages, offset = {}, 0
+    messages: dict[int, str] = {}
+    offset = 0
     for answer in answers:
         messages |= {offset + i: text for i, text in answer.messages.items()}
         offset += len(answer.status)

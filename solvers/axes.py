@@ -1,12 +1,13 @@
 """Axes: the control parameters of a system, and what values they take.
 
-`Real` and `Integer` axes are numeric: a solver receives them as columns (unless they are shared by a
-batch). `Choice`, `Sequence` and `File` axes are not: a solver receives one value for the whole batch.
+`Real` and `Integer` axes are numeric: a solver receives them as columns (unless they are shared
+by a batch). `Choice`, `Sequence` and `File` axes are not: a solver receives one value for the
+whole batch.
 
-Every axis has `parse`, which turns what a person or a file gives into the canonical value, or raises
-`ValueError` with a sentence that says what is allowed. Floats are canonical at 12 significant digits,
-so that `linspace`, `arange` and typed values meet on one point, and the canonical value is also the
-one that the solver receives.
+Every axis has `parse`, which turns what a person or a file gives into the canonical value, or
+raises `ValueError` with a sentence that says what is allowed. Floats are canonical at 12
+significant digits, so that `linspace`, `arange` and typed values meet on one point, and the
+canonical value is also the one that the solver receives.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numbers
 import zipfile
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -96,7 +98,9 @@ class Real(Axis):
         if self.low == self.high:
             return f"{self.low:g} only"
         parts = [low] * math.isfinite(self.low) + [high] * math.isfinite(self.high)
-        return " and ".join(["a number", *parts]) if not parts else f"a number {' and '.join(parts)}"
+        return (
+            " and ".join(["a number", *parts]) if not parts else f"a number {' and '.join(parts)}"
+        )
 
     def text(self, value: float) -> str:
         """Twelve significant digits, always in the same form."""
@@ -142,7 +146,9 @@ class Choice(Axis):
 
     options: tuple[str, ...] = ()
 
-    def __init__(self, *options: str, description: str = "", default: Any = REQUIRED, symbol="") -> None:
+    def __init__(
+        self, *options: str, description: str = "", default: Any = REQUIRED, symbol=""
+    ) -> None:
         for name, value in (
             ("options", options),
             ("description", description),
@@ -185,7 +191,7 @@ class Sequence(Axis):
             numbers_ = tuple(entry.parse(item) for item in value)
         except ValueError:
             raise ValueError(self.allowed()) from None
-        if any(after <= before for before, after in zip(numbers_, numbers_[1:], strict=False)):
+        if any(after <= before for before, after in pairwise(numbers_)):
             raise ValueError(self.allowed())
         return numbers_
 
@@ -260,8 +266,9 @@ class FileContent:
 class File(Axis):
     """Named arrays given as a file; the hash of the content is the value.
 
-    `names` are the arrays the file must hold. `words` are values that need no file, such as "random".
-    The solver receives the word, or a `FileContent`, which reads like a mapping of arrays.
+    `names` are the arrays the file must hold. `words` are values that need no file, such as
+    "random". The solver receives the word, or a `FileContent`, which reads like a mapping of
+    arrays.
     """
 
     _: KW_ONLY

@@ -1,27 +1,30 @@
 """The contract between a system and the engine.
 
-A *system* is one model of learning: axes (control parameters), observables, a source. Its *methods*
-have one of three roles: `theory` (dimension to infinity), `exact` (a formula at finite dimension) and
-`simulation`. They stand together because each is the test of the others:
+A *system* is one model of learning: axes (control parameters), observables, a source. Its
+*methods* have one of three roles: `theory` (dimension to infinity), `exact` (a formula at finite
+dimension) and `simulation`. They stand together because each is the test of the others:
 
     system = System("my_system", title=..., axes={...}, observables={...}, source=..., demo={...})
 
     @system.theory(version=1, gives=("overlap",), cost=Cost(flops=..., memory=...))
     def state_evolution(*, alpha, prior): ...
 
-    @system.simulation(version=1, gives=("overlap",), size="dimension", shares=("dimension", "seed"),
+    @system.simulation(version=1, gives=("overlap",), size="dimension", shares=("dimension",
+    "seed"),
                        devices=("cpu", "gpu"), cost=...)
     def gamp(*, alpha, prior, dimension, seed, xp): ...
 
-**Columns in, columns out.** A function takes keyword arguments only, named after the axes. Numeric
-axes arrive as 1-D arrays of one length, the points of the batch. Choices, sequences, files and the
-axes named in `shares` arrive as one value. `xp`, if the function asks for it, is the array namespace
-(NumPy or CuPy, both under the array API). It returns a dict with every observable in `gives` and with
-`status`, `steps` and `residual`, as NumPy arrays whose first axis is the points; further axes are
-those named in the observable's `dims`, and their lengths may depend on one-valued axes only.
+**Columns in, columns out.** A function takes keyword arguments only, named after the axes.
+Numeric axes arrive as 1-D arrays of one length, the points of the batch. Choices, sequences,
+files and the axes named in `shares` arrive as one value. `xp`, if the function asks for it, is
+the array namespace (NumPy or CuPy, both under the array API). It returns a dict with every
+observable in `gives` and with `status`, `steps` and `residual`, as NumPy arrays whose first axis
+is the points; further axes are those named in the observable's `dims`, and their lengths may
+depend on one-valued axes only.
 
-A point's answer belongs to the point: not to its batch, its order, its worker or its device (beyond
-rounding). Everything that changes a number is an axis. `version` is raised by hand when numbers change.
+A point's answer belongs to the point: not to its batch, its order, its worker or its device
+(beyond rounding). Everything that changes a number is an axis. `version` is raised by hand when
+numbers change.
 """
 
 from __future__ import annotations
@@ -71,8 +74,8 @@ class Status(IntEnum):
 class Observable:
     """A measured or computed quantity: words, symbol, unit, further axes, and its type.
 
-    `dims` names the axes after the points ("time", "iteration", ...). `labels` makes it a word out of
-    the ones given (solvers return arrays of str). `kind` is "real", "integer" or "flag".
+    `dims` names the axes after the points ("time", "iteration", ...). `labels` makes it a word
+    out of the ones given (solvers return arrays of str). `kind` is "real", "integer" or "flag".
     """
 
     description: str
@@ -99,8 +102,8 @@ class Cost:
     """What a point costs, as functions of the axes given by keyword (columns or scalars).
 
     `flops` floating-point operations and `bytes` of memory traffic give the time; `memory` is the
-    number of bytes held per point of a batch, `shared_memory` what the batch holds once (its largest
-    value over the points counts). Write `lambda *, alpha, dimension, **_: ...`.
+    number of bytes held per point of a batch, `shared_memory` what the batch holds once (its
+    largest value over the points counts). Write `lambda *, alpha, dimension, **_: ...`.
     """
 
     flops: Callable[..., Any]
@@ -212,8 +215,9 @@ class System:
     """One model of learning.
 
     `demo` is a small sweep (the content of a sweep file without `system`): the default sweep and
-    figure, and the rows of the contract tests. It must run in a few seconds. `limits` are values the
-    methods must reproduce. The docstring of the module states the model, its scaling and its symbols.
+    figure, and the rows of the contract tests. It must run in a few seconds. `limits` are values
+    the methods must reproduce. The docstring of the module states the model, its scaling and its
+    symbols.
     """
 
     name: str
@@ -274,9 +278,13 @@ class System:
                     )
 
             if any(p.kind is not p.KEYWORD_ONLY for p in parameters.values()):
-                raise DeclarationError(f"{where}: every argument must be keyword-only (start with *)")
+                raise DeclarationError(
+                    f"{where}: every argument must be keyword-only (start with *)"
+                )
             if any(p.default is not p.empty for p in parameters.values()):
-                raise DeclarationError(f"{where}: defaults belong to the axes, not to the signature")
+                raise DeclarationError(
+                    f"{where}: defaults belong to the axes, not to the signature"
+                )
             if not inspect.getdoc(function):
                 raise DeclarationError(f"{where}: a docstring is missing")
             if not gives:
@@ -287,8 +295,12 @@ class System:
             none_unexpected("observables", gives, self.observables)
             none_unexpected("devices", devices, ("cpu", "gpu"))
             if role == "simulation" and (size is None or "seed" not in takes):
-                missing = [w for w, gone in (("size", size is None), ("seed", "seed" not in takes)) if gone]
-                raise DeclarationError(f"{where}: a simulation's {' and '.join(missing)} is missing")
+                missing = [
+                    w for w, gone in (("size", size is None), ("seed", "seed" not in takes)) if gone
+                ]
+                raise DeclarationError(
+                    f"{where}: a simulation's {' and '.join(missing)} is missing"
+                )
             if size is not None:
                 none_unexpected("size axis", [size], takes)
             if name in self.methods:
@@ -326,15 +338,21 @@ class System:
             *(f"observable {n} is given by no method" for n in self.observables if n not in given),
             *(f"axis {n} is used by no method" for n in self.axes if n not in used),
             *(
-                f"limit {limit.statement!r} names {limit.method} -> {limit.observable}, which is missing"
+                f"limit {limit.statement!r} names {limit.method} -> {limit.observable}: missing"
                 for limit in self.limits
                 if limit.method not in self.methods
                 or limit.observable not in self.methods[limit.method].gives
             ),
-            *(f"demo names the method {n}, which is missing"
-              for n in self.demo.get("methods", {}) if n not in self.methods),
-            *(f"method {n} is missing from the demo"
-              for n in self.methods if n not in self.demo.get("methods", {})),
+            *(
+                f"demo names the method {n}, which is missing"
+                for n in self.demo.get("methods", {})
+                if n not in self.methods
+            ),
+            *(
+                f"method {n} is missing from the demo"
+                for n in self.methods
+                if n not in self.demo.get("methods", {})
+            ),
         ]
         if not self.methods:
             problems = ["methods are missing"]
@@ -348,7 +366,9 @@ def system_names() -> tuple[str, ...]:
     import solvers.systems
 
     own = [module.name for module in pkgutil.iter_modules(solvers.systems.__path__)]
-    return tuple(sorted({*own, *(point.name for point in entry_points(group="phasesweep.systems"))}))
+    return tuple(
+        sorted({*own, *(point.name for point in entry_points(group="phasesweep.systems"))})
+    )
 
 
 @cache

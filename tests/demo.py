@@ -36,8 +36,14 @@ def solve_all(points: Points) -> dict[str, np.ndarray]:
         answer = points.method(len(batch), batch.values)
         for name, values in answer.items():
             held = columns.get(name)
-            shape = np.max([values.shape[1:], held.shape[1:] if held is not None else values.shape[1:]], axis=0)
-            grown = np.full((len(points), *shape.astype(int)), np.nan if values.dtype.kind == "f" else 0, values.dtype)
+            shape = np.max(
+                [values.shape[1:], held.shape[1:] if held is not None else values.shape[1:]], axis=0
+            )
+            grown = np.full(
+                (len(points), *shape.astype(int)),
+                np.nan if values.dtype.kind == "f" else 0,
+                values.dtype,
+            )
             if held is not None:
                 grown[tuple(slice(n) for n in held.shape)] = held
             grown[(batch.index, *(slice(n) for n in values.shape[1:]))] = values

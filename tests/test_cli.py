@@ -84,7 +84,10 @@ def test_failed_points_are_told_stored_and_asked_again(phasesweep):
 def test_a_sweep_from_plan_to_table(phasesweep, data):
     assert "366 points, 366 missing" in phasesweep("plan", "toy")[1]
     assert not data.exists(), "plan must write nothing"
-    assert phasesweep("run", "toy")[:2] == (0, "366 points asked, 0 found, 366 computed, 0 failed\n")
+    assert phasesweep("run", "toy")[:2] == (
+        0,
+        "366 points asked, 0 found, 366 computed, 0 failed\n",
+    )
     assert phasesweep("run", "toy")[1] == "366 points asked, 366 found, 0 computed, 0 failed\n"
     assert "366 points, 0 missing" in phasesweep("plan", "toy")[1]
     status, out, _ = phasesweep("dataset", "toy")
@@ -163,7 +166,10 @@ def test_caches_merge(phasesweep, tmp_path):
         (["solve", "toy", "line", "alpha=0:x:3"], "alpha"),
         (["solve", "toy", "line", "alpha=1", "start=absent.npz"], "there is no file absent.npz"),
         (["solve", "toy", "line", "alpha=1", "--plot", "figure.txt"], "png"),
-        (["solve", "toy", "line", "alpha=1", "--cluster", "absent.yaml"], "there is no file absent.yaml"),
+        (
+            ["solve", "toy", "line", "alpha=1", "--cluster", "absent.yaml"],
+            "there is no file absent.yaml",
+        ),
         (["solve", "toy", "line", "alpha=1", "--bad"], "[Nn]o such option"),
         (["bad"], "[Nn]o such command"),
         (["systems", "toi"], "no system 'toi'"),
@@ -181,7 +187,9 @@ def test_caches_merge(phasesweep, tmp_path):
         (["summary", "absent.yaml"], "absent.yaml"),
     ],
 )
-def test_misuse_gets_one_sentence_and_status_2(phasesweep, data, tmp_path, monkeypatch, arguments, message):
+def test_misuse_gets_one_sentence_and_status_2(
+    phasesweep, data, tmp_path, monkeypatch, arguments, message
+):
     monkeypatch.chdir(tmp_path)
     status, out, err = phasesweep(*arguments)
     assert status == 2, err

@@ -16,8 +16,15 @@ COST = Cost(flops=lambda **_: 1.0, memory=lambda **_: 8.0)
 def make_system(**changes) -> System:
     declaration = {
         "title": "a toy",
-        "axes": {"alpha": Real("load", low=0), "dimension": Integer("size"), "seed": Integer("seed")},
-        "observables": {"overlap": Observable("overlap"), "phase": Observable("phase", labels=("a", "b"))},
+        "axes": {
+            "alpha": Real("load", low=0),
+            "dimension": Integer("size"),
+            "seed": Integer("seed"),
+        },
+        "observables": {
+            "overlap": Observable("overlap"),
+            "phase": Observable("phase", labels=("a", "b")),
+        },
         "source": "none",
         "demo": {"methods": {"theory": {}}},
     }
@@ -30,7 +37,13 @@ def declare_theory(system: System, answer=None, **changes):
     @system.theory(**declaration)
     def theory(*, alpha):
         """A toy."""
-        good = {"overlap": alpha, "phase": ["a"] * len(alpha), "status": 0, "steps": 0, "residual": 0.0}
+        good = {
+            "overlap": alpha,
+            "phase": ["a"] * len(alpha),
+            "status": 0,
+            "steps": 0,
+            "residual": 0.0,
+        }
         return good if answer is None else answer(good)
 
     return system.methods["theory"]
@@ -131,7 +144,11 @@ def test_floats_meet_at_twelve_digits():
 @pytest.mark.parametrize(
     ("axis", "good", "bad"),
     [
-        (Real(low=0, open="low"), [1, "0.5", "1e-3"], [0, -1, "x", None, True, float("nan"), float("inf")]),
+        (
+            Real(low=0, open="low"),
+            [1, "0.5", "1e-3"],
+            [0, -1, "x", None, True, float("nan"), float("inf")],
+        ),
         (Real(low=0, high=1), [0, 1], [1.1, -0.1]),
         (Integer(low=1), [1, 3.0, "7"], [0, 2.5, "x", True, None, 1e30]),
         (Choice("a", "b"), ["a"], ["c", 1, None]),
@@ -167,7 +184,15 @@ def test_bad_files_are_refused(tmp_path):
     (tmp_path / "broken.npz").write_bytes(b"not a zip")
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "nan.json").write_text('{"M": [NaN]}')
-    for name in ("other.npz", "pickled.npz", "broken.npz", "broken.json", "nan.json", "absent.npz", "x.csv"):
+    for name in (
+        "other.npz",
+        "pickled.npz",
+        "broken.npz",
+        "broken.json",
+        "nan.json",
+        "absent.npz",
+        "x.csv",
+    ):
         with pytest.raises(ValueError, match=r"."):
             axis.parse(tmp_path / name)
     assert isinstance(FileContent.of({"M": [1.0]}), FileContent)

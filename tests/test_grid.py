@@ -53,7 +53,13 @@ def test_forms_of_an_axis(form, values):
 
 def test_whole_numbers_from_log_spacing():
     form = {"from": 10, "to": 1000, "points": 5, "spacing": "log"}
-    assert points_of(MEASURE, alpha=1, seed=0, dimension=form).columns["dimension"].tolist() == [10, 32, 100, 316, 1000]
+    assert points_of(MEASURE, alpha=1, seed=0, dimension=form).columns["dimension"].tolist() == [
+        10,
+        32,
+        100,
+        316,
+        1000,
+    ]
 
 
 def test_a_sequence_is_one_value():
@@ -61,7 +67,9 @@ def test_a_sequence_is_one_value():
     assert len(points) == 2
     assert points.value("times", 1) == (0.0, 2.5, 7.0)
     assert len(points_of(alpha=1, times={"values": [[0, 1], [0, 2]]})) == 2
-    assert points_of(alpha=1, times={"from": 1, "to": 100, "points": 3, "spacing": "log"}).value("times", 0) == (1, 10, 100)
+    assert points_of(alpha=1, times={"from": 1, "to": 100, "points": 3, "spacing": "log"}).value(
+        "times", 0
+    ) == (1, 10, 100)
 
 
 def test_linspace_arange_and_typed_values_meet():
@@ -89,7 +97,11 @@ def test_keys_tell_everything_apart():
 
 
 def test_keys_do_not_depend_on_the_grid():
-    grown = points_of(alpha=[0.5, 1, 2], kappa=[0, 1]) if "kappa" in LINE.axes else points_of(alpha=[0.5, 1, 2])
+    grown = (
+        points_of(alpha=[0.5, 1, 2], kappa=[0, 1])
+        if "kappa" in LINE.axes
+        else points_of(alpha=[0.5, 1, 2])
+    )
     small = points_of(alpha=[1])
     assert set(small.keys) < set(grown.keys)
 
@@ -100,7 +112,9 @@ def test_a_window_lies_around_the_theory(tmp_path):
     assert not (tmp_path / "cache").exists()
     for dimension in (16, 64):
         alphas = np.unique(points.columns["alpha"][points.columns["dimension"] == dimension])
-        np.testing.assert_allclose(alphas, 1 + np.linspace(-2, 2, 9) / np.sqrt(dimension), rtol=1e-11)
+        np.testing.assert_allclose(
+            alphas, 1 + np.linspace(-2, 2, 9) / np.sqrt(dimension), rtol=1e-11
+        )
 
 
 def test_a_window_is_clipped_to_its_axis(tmp_path):
@@ -131,39 +145,89 @@ def test_batches_keep_to_time_and_memory():
 
 
 def test_a_million_keys_take_seconds():
-    points = points_of(MEASURE, alpha=np.linspace(0, 1, 200).tolist(), dimension=[8, 16], seed={"count": 500})
+    points = points_of(
+        MEASURE, alpha=np.linspace(0, 1, 200).tolist(), dimension=[8, 16], seed={"count": 500}
+    )
     assert len(set(points.keys)) == len(points) == 200_000
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("system: toy\nmethods: {line: {alpha: 1}}\nsystem: toy", "line 3.*'system' is given twice"),
+        (
+            "system: toy\nmethods: {line: {alpha: 1}}\nsystem: toy",
+            "line 3.*'system' is given twice",
+        ),
         ("system: toy", "methods missing"),
         ("[1, 2]", "sweep.yaml"),
         ("system: [", "not valid YAML"),
         ("system: toi\nmethods: {line: {}}", "no system 'toi'.*did you mean toy"),
         ("system: toy\nmethods: {lime: {}}", "no method of toy 'lime'.*did you mean line"),
         ("system: toy\nmethods: {line: {}}", "line needs the axis alpha"),
-        ("system: toy\nmethods: {line: {alpha: 1, betta: 2}}", "methods.line.*no axis of line 'betta'"),
-        ("system: toy\naxes: {gamma: 1}\nmethods: {line: {alpha: 1}}", "axes: there is no axis of toy 'gamma'"),
+        (
+            "system: toy\nmethods: {line: {alpha: 1, betta: 2}}",
+            "methods.line.*no axis of line 'betta'",
+        ),
+        (
+            "system: toy\naxes: {gamma: 1}\nmethods: {line: {alpha: 1}}",
+            "axes: there is no axis of toy 'gamma'",
+        ),
         ("system: toy\naxes: {seed: 1}\nmethods: {line: {alpha: 1}}", "axes.seed is used by none"),
-        ("system: toy\nmethods: {line: {alpha: -1}}", "methods.line.alpha: given -1; allowed: a number >= 0"),
+        (
+            "system: toy\nmethods: {line: {alpha: -1}}",
+            "methods.line.alpha: given -1; allowed: a number >= 0",
+        ),
         ("system: toy\nmethods: {line: {alpha: .nan}}", "methods.line.alpha"),
-        ("system: toy\nmethods: {line: {alpha: {from: 0, too: 1}}}", "methods.line.alpha: given .*allowed: a value, a list"),
-        ("system: toy\nmethods: {line: {alpha: {from: 0, to: 1, points: 0}}}", "methods.line.alpha"),
-        ("system: toy\nmethods: {line: {alpha: {from: 0, to: 1, step: -1}}}", "step must lead from 0 to 1"),
-        ("system: toy\nmethods: {line: {alpha: {from: 0, to: 1, points: 3, spacing: log}}}", "log spacing needs"),
+        (
+            "system: toy\nmethods: {line: {alpha: {from: 0, too: 1}}}",
+            "methods.line.alpha: given .*allowed: a value, a list",
+        ),
+        (
+            "system: toy\nmethods: {line: {alpha: {from: 0, to: 1, points: 0}}}",
+            "methods.line.alpha",
+        ),
+        (
+            "system: toy\nmethods: {line: {alpha: {from: 0, to: 1, step: -1}}}",
+            "step must lead from 0 to 1",
+        ),
+        (
+            "system: toy\nmethods: {line: {alpha: {from: 0, to: 1, points: 3, spacing: log}}}",
+            "log spacing needs",
+        ),
         ("system: toy\nmethods: {line: {alpha: 1, fault: bad}}", "allowed: none | raise | kill"),
         ("system: toy\nmethods: {line: {alpha: 1, times: [2, 1]}}", "strictly increasing"),
-        ("system: toy\nmethods: {line: {alpha: 1, start: absent.npz}}", "there is no file .*absent.npz"),
-        ("system: toy\nfixed: {alpha: [1, 2]}\nmethods: {line: {}}", "fixed.alpha must have one value"),
-        ("system: toy\nfixed: {alpha: 1}\naxes: {alpha: 1}\nmethods: {line: {}}", "under both fixed and axes"),
-        ("system: toy\nmethods: {line: {alpha: {around: line.path, window: [0, 1], points: 2}}}", "scalar observable"),
-        ("system: toy\nmethods: {line: {alpha: {around: nobody.x, window: [0, 1], points: 2}}}", "no method of toy 'nobody'"),
-        ("system: toy\nmethods: {line: {alpha: {around: threshold.x, window: [0, 1], points: 2}}}", "no observable of threshold 'x'"),
-        ("system: toy\nmethods: {line: {alpha: {around: threshold.alpha_c, window: [0, 1], points: 2, exponent: 1}}}", "needs a method with a size axis"),
-        ("system: toy\nmethods: {line: {alpha: 1}}\nthreshold: []", "no field 'threshold'.*did you mean thresholds"),
+        (
+            "system: toy\nmethods: {line: {alpha: 1, start: absent.npz}}",
+            "there is no file .*absent.npz",
+        ),
+        (
+            "system: toy\nfixed: {alpha: [1, 2]}\nmethods: {line: {}}",
+            "fixed.alpha must have one value",
+        ),
+        (
+            "system: toy\nfixed: {alpha: 1}\naxes: {alpha: 1}\nmethods: {line: {}}",
+            "under both fixed and axes",
+        ),
+        (
+            "system: toy\nmethods: {line: {alpha: {around: line.path, window: [0, 1], points: 2}}}",
+            "scalar observable",
+        ),
+        (
+            "system: toy\nmethods: {line: {alpha: {around: nobody.x, window: [0, 1], points: 2}}}",
+            "no method of toy 'nobody'",
+        ),
+        (
+            "system: toy\nmethods: {line: {alpha: {around: threshold.x, window: [0, 1], points: 2}}}",
+            "no observable of threshold 'x'",
+        ),
+        (
+            "system: toy\nmethods: {line: {alpha: {around: threshold.alpha_c, window: [0, 1], points: 2, exponent: 1}}}",
+            "needs a method with a size axis",
+        ),
+        (
+            "system: toy\nmethods: {line: {alpha: 1}}\nthreshold: []",
+            "no field 'threshold'.*did you mean thresholds",
+        ),
         ("system: toy\nmethods: {line: {alpha: 1}}\nthresholds: [{of: line}]", "thresholds.0.of"),
         ("system: !!python/object/apply:os.system [echo]\nmethods: {}", "not valid YAML"),
     ],

@@ -23,7 +23,16 @@ from tests.demo import OWN
 
 ROOT = Path(__file__).parent.parent
 FORBIDDEN = {
-    "solvers": {"phasesweep", "workflow", "dask", "distributed", "zarr", "xarray", "snakemake", "matplotlib"},
+    "solvers": {
+        "phasesweep",
+        "workflow",
+        "dask",
+        "distributed",
+        "zarr",
+        "xarray",
+        "snakemake",
+        "matplotlib",
+    },
     "phasesweep": {"workflow", "snakemake", "benchmarks", "tests"},
 }
 CONDA_ONLY = {"python", "pip", "cuda-version"}
@@ -67,7 +76,9 @@ def requirements(extra: str = "") -> dict[str, str]:
     return {Requirement(r).name: str(Requirement(r).specifier) for r in listed}
 
 
-@pytest.mark.parametrize(("file", "gpu"), [("environment.yml", False), ("environment-gpu.yml", True)])
+@pytest.mark.parametrize(
+    ("file", "gpu"), [("environment.yml", False), ("environment-gpu.yml", True)]
+)
 def test_conda_environments_agree_with_pyproject(file, gpu):
     entries = yaml.safe_load((ROOT / file).read_text())["dependencies"]
     conda = {Requirement(e).name: str(Requirement(e).specifier) for e in entries}
@@ -80,8 +91,11 @@ def test_conda_environments_agree_with_pyproject(file, gpu):
 
 
 def test_constraints_pin_every_dependency():
-    pins = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines()
-            if line and not line.startswith("#")]
+    pins = [
+        Requirement(line)
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
     pinned = {p.name.lower().replace("_", "-"): p.specifier for p in pins}
     for extra in ("", "dev", "slurm"):
         for name, bound in requirements(extra).items():
@@ -132,7 +146,9 @@ def test_help_imports_nothing_heavy():
         "print(sorted({'numpy', 'xarray', 'dask', 'numba', 'scipy', 'matplotlib', 'zarr', 'yaml', 'jsonschema'}"
         " & set(sys.modules)))"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert answer.stdout.strip() == "[]"
 
 

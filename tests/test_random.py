@@ -1,5 +1,7 @@
 """The generator: known answers, prefixes, distributions, independence, and the portable twin."""
 
+import types
+
 import array_api_compat.numpy as xpn
 import numpy as np
 import pytest
@@ -72,6 +74,17 @@ def test_portable_twin_equals_kernel(kind, dtype, start):
     assert twin.dtype == dtype
     assert twin.shape == kernel.shape
     assert np.max(np.abs(twin - kernel)) < (1.5e-6 if dtype == np.float32 else 1e-14)
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+def test_another_namespace_draws_the_same_in_pieces(draw, monkeypatch):
+    """A namespace that is not NumPy takes the portable path, cut to a bounded amount of memory."""
+    other = types.ModuleType("other")
+    other.__dict__.update({k: v for k, v in vars(xpn).items() if not k.startswith("__")})
+    monkeypatch.setattr(random, "_PORTABLE_BYTES", 64 * 70 * 10)
+    pieces = getattr(STREAM, draw)(3, 48, 70, xp=other)
+    assert np.allclose(pieces, getattr(STREAM, draw)(3, 48, 70), rtol=0, atol=1e-14)
+    assert getattr(STREAM, draw)(3, 3, 70, xp=other).shape == (0, 70)
 
 
 def test_box_muller_at_the_corners():

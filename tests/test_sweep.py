@@ -35,7 +35,9 @@ def cache_of(data) -> Cache:
 def points_of(method="measure", **axes):
     from phasesweep.grid import expand
 
-    return expand(single_method(load_system("toy").methods[method], axes, "test"), lambda *_: np.zeros(0))
+    return expand(
+        single_method(load_system("toy").methods[method], axes, "test"), lambda *_: np.zeros(0)
+    )
 
 
 def rows_of(cache, method="measure") -> dict[bytes, tuple]:
@@ -43,7 +45,10 @@ def rows_of(cache, method="measure") -> dict[bytes, tuple]:
     for rows in cache.read("toy", method, 1).blocks:
         for i, key in enumerate(rows.keys):
             assert bytes(key) not in found
-            found[bytes(key)] = (float(rows.parameters["alpha"][i]), bool(rows.observables["satisfiable"][i]))
+            found[bytes(key)] = (
+                float(rows.parameters["alpha"][i]),
+                bool(rows.observables["satisfiable"][i]),
+            )
     return found
 
 
@@ -53,7 +58,9 @@ def test_dask_and_this_process_give_the_same(data, tmp_path):
     slow = axes | {"pause": 0.8}
     _, _, report = solve_points("toy", "measure", slow, Cache(tmp_path / "dask"), cluster=LOCAL)
     assert (report.computed, report.failed) == (12, 0)
-    assert sorted(rows_of(cache_of(data)).values()) == sorted(rows_of(Cache(tmp_path / "dask")).values())
+    assert sorted(rows_of(cache_of(data)).values()) == sorted(
+        rows_of(Cache(tmp_path / "dask")).values()
+    )
 
 
 def test_a_point_that_kills_workers_is_found_and_the_others_live(data):
@@ -172,7 +179,7 @@ def test_mistakes_in_a_cluster_file_are_named(tmp_path, text, message):
 
 def test_an_absent_scheduler_is_told(data):
     cluster = read_cluster("tcp://127.0.0.1:9")
-    with pytest.raises(UserError, match="no scheduler answers at tcp://127.0.0.1:9"):
+    with pytest.raises(UserError, match=r"no scheduler answers at tcp://127.0.0.1:9"):
         solve_points("toy", "line", {"alpha": 1}, cache_of(data), cluster=cluster)
 
 

@@ -34,7 +34,10 @@ def golden(system: str, method: str) -> dict:
         "keys": [points.keys[i].hex() for i in chosen],
         "points": [{n: str(v)[:60] for n, v in points.point(int(i)).items()} for i in chosen],
         "values": {
-            n: [[None if np.isnan(v) else v for v in row] for row in thin(answers[n][chosen]).astype(float).tolist()]
+            n: [
+                [None if np.isnan(v) else v for v in row]
+                for row in thin(answers[n][chosen]).astype(float).tolist()
+            ]
             for n in names
         },
     }

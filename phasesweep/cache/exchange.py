@@ -186,7 +186,7 @@ def _take_in(
     incoming = rows.take(order)
     contradicted = np.zeros(len(incoming), dtype=bool)
     if len(order) < len(rows):
-        # Repeated within the archive: every row that did not fail must agree with the one that counts.
+        # Repeated within the archive: every row that did not fail must agree with the one kept.
         others = np.setdiff1d(np.flatnonzero(rows.status != Status.FAILED), order)
         at = np.searchsorted(sortable(incoming.keys), sortable(rows.keys[others]))
         wrong = (

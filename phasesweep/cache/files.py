@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import re
+import socket
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,12 @@ Entry = tuple[str, int, int]
 """A segment as listed: name, size, date."""
 Head = tuple[np.ndarray, np.ndarray] | str
 """Keys and status of a segment, or why it is not to be read."""
+
+
+@cache
+def host() -> str:
+    """Name of this machine, as it stands in file names."""
+    return re.sub(r"[^a-z0-9]+", "_", socket.gethostname().lower())[:40].strip("_") or "host"
 
 
 def place_file(folder: Path, name: str, data: bytes) -> Path:
@@ -66,27 +74,25 @@ def list_segments(folder: Path) -> tuple[Entry, ...]:
     an earlier listing, or its successor is there in a later one: list until nothing seen before is
     gone.
     """
-    seen: set[str] | None = None
-    for _ in range(ROUNDS):
-        found = set()
-        entries = []
-        try:
+    try:
+        seen = {path.name for path in folder.iterdir() if SEGMENT.fullmatch(path.name)}
+        for _ in range(ROUNDS):
+            found = {}
             with os.scandir(folder) as scan:
                 for entry in scan:
-                    if not SEGMENT.fullmatch(entry.name):
-                        continue
-                    with suppress(FileNotFoundError):
-                        about = entry.stat(follow_symlinks=False)
-                        if entry.is_file(follow_symlinks=False):
-                            entries.append((entry.name, about.st_size, about.st_mtime_ns))
-                            found.add(entry.name)
-        except FileNotFoundError:
-            return ()
-        except OSError as error:
-            raise CacheError(f"{folder} cannot be listed ({error.strerror})") from error
-        if seen is not None and seen <= found:
-            return tuple(sorted(entries))
-        seen = found
+                    if SEGMENT.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                        with suppress(FileNotFoundError):
+                            about = entry.stat(follow_symlinks=False)
+                            found[entry.name] = (entry.name, about.st_size, about.st_mtime_ns)
+                    else:
+                        seen.discard(entry.name)
+            if seen <= found.keys():
+                return tuple(sorted(found.values()))
+            seen = set(found)
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise CacheError(f"{folder} cannot be listed ({error.strerror})") from error
     raise CacheError(f"files in {folder} keep vanishing while they are listed; try again")
 
 

@@ -24,7 +24,7 @@ def sortable(keys: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Present(Mapping[bytes, int]):
-    """The keys that the cache holds, each with its status; also a mapping from key bytes to status."""
+    """The keys that the cache holds with their status; also a mapping from key bytes to status."""
 
     sorted_keys: np.ndarray
     """(points,) 16-byte strings, increasing."""
@@ -41,7 +41,7 @@ class Present(Mapping[bytes, int]):
     """Rows that do not count because another row has their key."""
 
     def find(self, keys: np.ndarray) -> np.ndarray:
-        """Position of each key ((points, 16) uint8) among the present ones, -1 where it is missing."""
+        """Position of each key ((points, 16) uint8) in `sorted_keys`, -1 where it is missing."""
         wanted = sortable(keys)
         if not len(self.sorted_keys) or not len(wanted):
             return np.full(len(wanted), -1, dtype=np.int64)
@@ -129,8 +129,9 @@ def winners(keys: np.ndarray, status: np.ndarray) -> np.ndarray:
     them.
     """
     # Failed rows first, then a stable sort: the last of each run of equal keys is the one.
-    first = np.argsort(status != Status.FAILED, kind="stable")
-    order = first[np.argsort(keys[first], kind="stable")]
+    failed = status == Status.FAILED
+    first = np.concatenate([np.flatnonzero(failed), np.flatnonzero(~failed)])
+    order = first[np.argsort(keys[first] if failed.any() else keys, kind="stable")]
     run = keys[order]
     last = np.ones(len(order), dtype=bool)
     last[:-1] = run[1:] != run[:-1]

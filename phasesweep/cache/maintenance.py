@@ -21,9 +21,9 @@ from phasesweep.cache.files import (
     SEGMENT,
     SET_ASIDE,
     TEMPORARY,
+    host,
     list_segments,
 )
-from phasesweep.cache.provenance import host
 from phasesweep.cache.store import FOLDER, Cache, Place, read_whole
 from solvers.contract import Status
 

@@ -1,4 +1,4 @@
-"""Rows: the results of one method as plain columns, the form in which they enter and leave the cache.
+"""Rows: results of one method as plain columns, as they enter and leave the cache.
 
 A column is a NumPy array whose first axis is the points, or a `Coded` column: one small integer per
 point and the list of the distinct values (words, sequences of times, digests of files, messages).
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -100,7 +100,7 @@ class Rows:
 
     `keys` is (points, 16) uint8. `parameters` holds float64 or int64 columns for numeric axes and
     `Coded` ones for the others. `observables` have the points first: bool, int8, int64 or float64.
-    `source` says where each row was computed (`store.provenance`); the cache fills it in on
+    `source` says where each row was computed (`phasesweep.provenance`); the cache fills it in on
     writing.
     """
 
@@ -164,7 +164,7 @@ class Rows:
         )
 
     def signature(self) -> tuple:
-        """Rows can be concatenated when this agrees: names, types, trailing shapes, dims, labels."""
+        """Rows can be joined when this agrees: names, types, trailing shapes, dims, labels."""
         shape = tuple(
             (name, "coded")
             if isinstance(column, Coded)
@@ -227,9 +227,12 @@ def _join(group: list[Rows]) -> Rows:
     if len(group) == 1:
         return group[0]
     every = [rows.columns() for rows in group]
-    join: Callable[[str], Column] = lambda name: (  # noqa: E731
-        Coded.concat([columns[name] for columns in every])  # type: ignore[misc]
-        if isinstance(every[0][name], Coded)
-        else np.concatenate([columns[name] for columns in every])  # type: ignore[misc]
-    )
+
+    def join(name: str) -> Column:
+        parts = [columns[name] for columns in every]
+        coded = [part for part in parts if isinstance(part, Coded)]
+        if coded:
+            return Coded.concat(coded)
+        return np.concatenate([part for part in parts if not isinstance(part, Coded)])
+
     return group[0].with_columns({name: join(name) for name in every[0]})

@@ -28,13 +28,13 @@ from phasesweep.cache.files import (
     SUFFIX,
     Entry,
     Head,
+    host,
     list_segments,
     place_file,
     read_bytes,
     read_head,
 )
 from phasesweep.cache.index import Present, merge
-from phasesweep.cache.provenance import host
 from phasesweep.cache.rows import NAME, CacheError, Coded, Rows, concat
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class _Known:
 
     heads: dict[Entry, Head] = field(default_factory=dict)
     listing: tuple[Entry, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Files whose head is sound but whose body proved not to be, each with the reason."""
     present: Present | None = None
 
 
@@ -104,8 +106,9 @@ class Cache:
     def write(self, rows: Rows, header: Mapping[str, Any]) -> Path:
         """Store rows as one new segment and return its path once it is safely on the disk.
 
-        `header` is JSON data about this computation (see `provenance`). It becomes the source of
-        rows that have none yet. CacheError when the disk refuses; nothing older is touched then.
+        `header` is JSON data about this computation (see `phasesweep.provenance`). It becomes
+        the source of rows that have none yet. CacheError when the disk refuses; nothing older is
+        touched then.
         """
         if rows.source is None:
             rows = replace(rows, source=Coded.constant(dict(header), len(rows)))
@@ -116,7 +119,7 @@ class Cache:
         rows.check()
         folder = self.folder(rows.system, rows.method, rows.version)
         now = datetime.now(UTC)
-        # A merged segment is newer than each of its parts, whatever the clocks of their writers said.
+        # A merged segment is newer than its parts, whatever the clocks of their writers said.
         for stamp in (match[1] for match in map(SEGMENT.fullmatch, replaces) if match):
             now = max(
                 now, datetime.strptime(stamp, STAMP).replace(tzinfo=UTC) + timedelta(microseconds=1)
@@ -150,7 +153,7 @@ class Cache:
             heads: dict[Entry, Head] = {}
             vanished = False
             for entry in listing:
-                head = known.heads.get(entry)
+                head = known.left_out.get(entry[0]) or known.heads.get(entry)
                 if head is None:
                     try:
                         head = read_head(folder / entry[0])
@@ -210,16 +213,14 @@ class Cache:
         raise CacheError(f"files in {folder} keep vanishing while they are read; try again")
 
     def read(self, system: str, method: str, version: int, keys: np.ndarray | None = None) -> Found:
-        """All rows, or those of `keys` ((points, 16) uint8), each once, as blocks of uniform rows."""
+        """All rows, or those of `keys` ((points, 16) uint8), each once, in uniform blocks."""
         found = concat(list(self.blocks(system, method, version, keys)))
         return Found(found, self.present(system, method, version).damaged)
 
     def leave_out(self, place: Place, name: str, reason: str) -> None:
         """Remember for this object that a file is not to be read."""
         known = self._known.setdefault(place, _Known())
-        for entry in known.heads:
-            if entry[0] == name:
-                known.heads[entry] = reason
+        known.left_out[name] = reason
         known.present = None
 
     # -- upkeep ----------------------------------------------------------------------------
@@ -231,7 +232,7 @@ class Cache:
         return maintenance.info(self)
 
     def verify(self, *, set_aside: bool = True) -> Report:
-        """Read everything and name what is damaged, foreign or orphaned; see `maintenance.verify`."""
+        """Read everything, name what is damaged, foreign, orphaned; see `maintenance.verify`."""
         from phasesweep.cache import maintenance
 
         return maintenance.verify(self, set_aside=set_aside)

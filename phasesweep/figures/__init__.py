@@ -75,7 +75,8 @@ def draw_dataset(dataset: xr.Dataset) -> Figure:
     """The generic figure of one method's dataset, with axes chosen from what was swept."""
     from phasesweep.figures.generic import draw
 
-    return draw({dataset.attrs["method"]: dataset}, title=dataset.attrs.get("title", ""), wish={})
+    title = str(dataset.attrs.get("title", "")).replace("_", " ")
+    return draw({dataset.attrs["method"]: dataset}, title=title, wish={})
 
 
 def check_target(path: str | Path) -> Path:

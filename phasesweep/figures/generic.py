@@ -7,6 +7,7 @@ of a method is a vertical one where x is alpha. `plan.py` says how axes are chos
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,17 @@ from phasesweep.errors import UserError
 from phasesweep.figures import style as look
 from phasesweep.figures.curves import further_dims, is_flag, log_spaced, swept
 from phasesweep.figures.legend import dashes_of, handles, marker_of
-from phasesweep.figures.plan import Datasets, Plan, make_plan, matches, thin, union
-from phasesweep.figures.series import Drawn, attributes_of, curves_of, own_values
+from phasesweep.figures.plan import (
+    Datasets,
+    Plan,
+    axes_of,
+    is_numeric,
+    make_plan,
+    thin,
+    union,
+    values_of,
+)
+from phasesweep.figures.series import Drawn, attributes_of, curves_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,6 +55,7 @@ def draw(datasets: Datasets, *, title: str, wish: Mapping[str, Any]) -> Figure:
     rows = [name for name in plan.y if any(d.observable == name for d in drawn)]
     columns, left_out = thin(sorted({d.panel for d in drawn}))
     drawn = [d for d in drawn if d.panel in columns]
+    flags = {n for n in rows if any(is_flag(d[n]) for d in datasets.values() if n in d)}
     with look.style():
         figure, places = _layout(rows, columns)
         colour_of = look.colours(plan.hues)
@@ -52,11 +63,11 @@ def draw(datasets: Datasets, *, title: str, wish: Mapping[str, Any]) -> Figure:
         for (name, panel), ax in places.items():
             here = [d for d in drawn if d.observable == name and d.panel == panel]
             _fill(ax, here, datasets, plan, colour_of)
-            _scales(ax, here, datasets, name)
+            _scales(ax, here, flag=name in flags)
             if ticks:
                 ax.set_xticks(range(len(ticks)), [look.words(word) for word in ticks])
-            marked |= dict.fromkeys(_thresholds(ax, datasets, plan, panel, colour_of))
-        _name_axes(places, datasets, plan, rows, columns)
+            marked |= dict.fromkeys(_thresholds(ax, here, datasets, plan, panel, colour_of))
+        _name_axes(places, datasets, plan, rows, columns, flags)
         notes = "; ".join(note for note in (*plan.notes, left_out) if note)
         entries = handles(drawn, datasets, plan, colour_of, list(marked))
         look.legend(figure, entries, heading=f"shown: {notes}" if notes else "")
@@ -123,37 +134,51 @@ def _with_places(dataset: xr.Dataset, x: str, ticks: list[str]) -> xr.Dataset:
     return dataset.assign_coords({x: (dataset[x].dims, places, dataset[x].attrs)})
 
 
-def _scales(ax: Axes, here: list[Drawn], datasets: Datasets, name: str) -> None:
+def _scales(ax: Axes, here: list[Drawn], *, flag: bool) -> None:
     """Logarithmic axes where the numbers ask for them; whole flags from 0 to 1."""
     places = np.concatenate([d.curve.x for d in here] or [np.zeros(0)])
     heights = np.concatenate([d.curve.y for d in here] or [np.zeros(0)])
     heights = heights[np.isfinite(heights)]
     if log_spaced(places):
         ax.set_xscale("log")
-        if heights.size and heights.min() > 0 and heights.max() > 100 * heights.min():
+        if heights.size and heights.min() > 0 and heights.max() > 20 * heights.min():
             ax.set_yscale("log")
-    if any(is_flag(d[name]) for d in datasets.values() if name in d):
+    if flag:
         ax.set_ylim(-0.04, 1.04)
 
 
 def _thresholds(
-    ax: Axes, datasets: Datasets, plan: Plan, panel: int, colour_of: Mapping[Any, Any]
+    ax: Axes,
+    here: list[Drawn],
+    datasets: Datasets,
+    plan: Plan,
+    panel: int,
+    colour_of: Mapping[Any, Any],
 ) -> Iterator[str]:
-    """Mark the thresholds of a panel; yields the names of those that exist."""
-    for number, name in enumerate(plan.thresholds):
-        for dataset in datasets.values():
-            if name not in dataset or "alpha" in swept(dataset):
-                continue
-            if not matches(dataset, plan.panels[panel]):
-                continue
-            chosen = {a: v for a, v in plan.panels[panel].items() if a in swept(dataset)}
-            picked = dataset[name].sel(chosen)
-            for hue in [h for h in own_values(dataset, plan.hue) if h is None or h in plan.hues]:
-                at = picked.sel({plan.hue: hue}) if plan.hue in picked.dims else picked
-                color = colour_of.get(hue, look.FAINT) if plan.hue in picked.dims else look.FAINT
-                for value in np.unique(at.values[np.isfinite(at.values)]):
-                    look.mark_threshold(ax, float(value), index=number, color=color)
-                    yield name
+    """Mark the thresholds of a panel; yields the names of those that exist.
+
+    Of a threshold's other axes only values at which the panel draws something are taken.
+    """
+    drawn = {d.method: datasets[d.method] for d in here}
+    for (number, name), dataset in itertools.product(enumerate(plan.thresholds), datasets.values()):
+        if name not in dataset or "alpha" in swept(dataset):
+            continue
+        chosen = {axis: values_of(dataset, axis) for axis in axes_of(dataset)}
+        for axis, values in chosen.items():
+            fixed = is_numeric(dataset, axis) and axis not in swept(dataset)
+            wanted = plan.panels[panel].get(axis)
+            near = [wanted] if wanted is not None else union(drawn, axis)
+            near = [v for v in near if axis != plan.hue or v in plan.hues]
+            if near and not (fixed and wanted is None):
+                chosen[axis] = [v for v in values if v in near]
+        for combination in itertools.product(*chosen.values()):
+            at = dict(zip(chosen, combination, strict=True))
+            value = float(dataset[name].sel({a: at[a] for a in swept(dataset)}))
+            if np.isfinite(value):
+                several = plan.hue in swept(dataset)
+                color = colour_of.get(at.get(str(plan.hue)), look.FAINT) if several else look.FAINT
+                look.mark_threshold(ax, value, index=number, color=color)
+                yield name
 
 
 def _name_axes(
@@ -162,15 +187,15 @@ def _name_axes(
     plan: Plan,
     rows: list[str],
     columns: list[int],
+    flags: set[str],
 ) -> None:
     """Axis labels, and the values of a panel above it."""
     grid = len(rows) > 1 and len(columns) > 1
     x_attributes = attributes_of(datasets, plan.x)
     for (name, panel), ax in places.items():
         if not grid or panel == columns[0]:
-            flag = any(is_flag(d[name]) for d in datasets.values() if name in d)
             text = look.label(name, attributes_of(datasets, name))
-            ax.set_ylabel(f"fraction {text}" if flag else text)
+            ax.set_ylabel(f"fraction {text}" if name in flags else text)
         if not grid or name == rows[-1]:
             ax.set_xlabel(look.label(plan.x, x_attributes))
         if plan.panels[panel] and (not grid or name == rows[0]):

@@ -74,7 +74,7 @@ def make_plan(datasets: Datasets, wish: Mapping[str, Any]) -> Plan | None:
     drawn = {m: d for m, d in datasets.items() if any(n in d for n in chosen)}
     left = _axes_left(drawn, along)
     hue = wish.get("hue")
-    if hue not in {axis for d in drawn.values() for axis in _axes(d)} or hue == along:
+    if hue not in {axis for d in drawn.values() for axis in axes_of(d)} or hue == along:
         hue = _choose_hue(drawn, left, along)
     left = [axis for axis in left if axis != hue]
     style = next((axis for axis in left if _only_swept_by(drawn, axis, points=False)), None)
@@ -131,13 +131,14 @@ def matches(dataset: xr.Dataset, panel: Mapping[str, Any]) -> bool:
     )
 
 
-def _axes(dataset: xr.Dataset) -> list[str]:
+def axes_of(dataset: xr.Dataset) -> list[str]:
     """Every axis of a method, swept or not, without the coordinates of further axes."""
     further = {d for n in dataset.data_vars for d in further_dims(dataset, str(n))}
     return [str(n) for n in dataset.coords if n not in further and "_of_" not in str(n)]
 
 
-def _numeric(dataset: xr.Dataset, axis: str) -> bool:
+def is_numeric(dataset: xr.Dataset, axis: str) -> bool:
+    """Whether an axis holds numbers; positions of sequences are none."""
     coordinate = dataset[axis]
     sequence = str(coordinate.attrs.get("comment", "")).startswith("position of the sequence")
     return coordinate.dtype.kind in "iuf" and not sequence
@@ -159,7 +160,7 @@ def _runs_along(dataset: xr.Dataset, name: str, x: str) -> bool:
     if name not in dataset:
         return False
     further = further_dims(dataset, name)
-    return x in further if further else x in dataset.coords and x in _axes(dataset)
+    return x in further if further else x in dataset.coords and x in axes_of(dataset)
 
 
 def _drawable(datasets: Datasets, name: str, x: str) -> bool:
@@ -172,9 +173,9 @@ def _choose_x(datasets: Datasets, names: list[str]) -> str | None:
     size_axes = {d.attrs.get("size") for d in given}
     own = [a for d in given for n in names if n in d for a in further_dims(d, n)]
     along = [a for a in own if any(a in d.coords for d in given)]
-    numeric = [a for d in given for a in swept(d) if _numeric(d, a) and a != "seed"]
+    numeric = [a for d in given for a in swept(d) if is_numeric(d, a) and a != "seed"]
     single = [
-        a for d in given for a in _axes(d) if _numeric(d, a) and a not in ("seed", *size_axes)
+        a for d in given for a in axes_of(d) if is_numeric(d, a) and a not in ("seed", *size_axes)
     ]
     candidates = [
         *(a for a in numeric if a == "alpha"),
@@ -184,18 +185,27 @@ def _choose_x(datasets: Datasets, names: list[str]) -> str | None:
         *own,
         *(a for a in single if a == "alpha"),
         *single,
-        *(a for d in given for a in _axes(d) if a != "seed"),
+        *(a for d in given for a in axes_of(d) if a != "seed"),
     ]
     return next(iter(candidates), None)
 
 
 def _choose_y(datasets: Datasets, names: list[str], x: str) -> list[str]:
-    """Observables of most methods first; scalars, or those that run along their own axis x."""
+    """Observables of most methods first; scalars, or those that run along their own axis x.
+
+    An observable with the symbol of x only says where x was measured (a recorded time).
+    """
 
     def methods(name: str) -> int:
         return sum(name in d and _runs_along(d, name, x) for d in datasets.values())
 
-    return sorted(names, key=methods, reverse=True)[:MOST_OBSERVABLES]
+    def symbols(name: str) -> set[str]:
+        return {
+            str(d[name].attrs.get("symbol", "")) for d in datasets.values() if name in d.variables
+        }
+
+    others = [n for n in names if not (symbols(n) & symbols(x) - {""})]
+    return sorted(others or names, key=methods, reverse=True)[:MOST_OBSERVABLES]
 
 
 def _axes_left(drawn: Datasets, x: str) -> list[str]:
@@ -203,7 +213,7 @@ def _axes_left(drawn: Datasets, x: str) -> list[str]:
     order = dict.fromkeys(
         [
             *(a for d in drawn.values() for a in swept(d)),
-            *(a for d in drawn.values() for a in _axes(d) if not _numeric(d, a)),
+            *(a for d in drawn.values() for a in axes_of(d) if not is_numeric(d, a)),
         ]
     )
     return [a for a in order if a not in (x, "seed") and len(union(drawn, a)) > 1]

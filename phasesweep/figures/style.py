@@ -95,17 +95,17 @@ def colours(values: Sequence[Any]) -> dict[Any, Any]:
     """A colour for each value: an ordered scale for numbers, distinct colours for words."""
     import matplotlib as mpl
 
-    if values and isinstance(values[0], str):
+    if any(isinstance(value, str) for value in values):
         return {v: WORD_COLOURS[i % len(WORD_COLOURS)] for i, v in enumerate(values)}
     # The light end of the scale is left out: yellow on white cannot be read.
-    places = np.linspace(0.0, 0.82, len(values)) if len(values) > 1 else np.array([0.3])
+    places = np.linspace(0.0, 0.82, len(values)) if len(values) != 1 else np.array([0.3])
     return {v: mpl.colormaps["viridis"](p) for v, p in zip(values, places, strict=True)}
 
 
 def title(figure: Figure, text: str) -> None:
     """The title of a figure, in as many lines as its width asks for; the figure grows."""
     if text:
-        width = int(figure.get_figwidth() * 17)
+        width = int(figure.get_figwidth() * 19)
         lines = textwrap.wrap(text, width)
         figure.set_figheight(figure.get_figheight() + LINE_HEIGHT * len(lines))
         figure.suptitle("\n".join(lines))
@@ -116,13 +116,16 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def label(name: str, attributes: Mapping[str, Any], wrap: int = 34) -> str:
+def label(name: str, attributes: Mapping[str, Any], wrap: int = 28) -> str:
     """An axis label: the name in words, its symbol, its unit.
 
     Where the name only spells the symbol (alpha) the description stands in for it, if it is short.
     """
     unit = attributes.get("units", "1")
     sign = symbol(attributes)
+    short = re.fullmatch(r"\$\\mathrm\{(\w+)\}\$", sign)
+    if short and name.startswith(short[1]):
+        sign = ""  # a shortened name, not a symbol
     described = re.split("[;:,(]", str(attributes.get("long_name", "")))[0].strip()
     spelled = bool(sign) and name.split("_")[0] in sign
     text = described if spelled and 0 < len(described) <= 2 * wrap else words(name)
@@ -168,7 +171,7 @@ def legend(figure: Figure, handles: Iterable[Line2D], *, heading: str = "") -> N
     if not entries:
         return
     widest = max(_length(str(entry.get_label())) for entry in entries)
-    columns = max(1, min(len(entries), int(figure.get_figwidth() * 20 / (widest + 8))))
+    columns = max(1, min(len(entries), int(figure.get_figwidth() * 21 / (widest + 6))))
     rows = -(-len(entries) // columns)
     columns = -(-len(entries) // rows)
     figure.set_figheight(figure.get_figheight() + LINE_HEIGHT * (rows + 1 + bool(heading)))
@@ -179,6 +182,16 @@ def _length(text: str) -> int:
     """About how many letters wide a text with math in it will be."""
     plain = text.replace("$", "").replace("\\", "").replace("_", "").replace("{", "")
     return len(plain.replace("}", ""))
+
+
+def plain_log(ax: Axes) -> None:
+    """A logarithmic y axis of a decade or two, with plain numbers 1, 2, 5, 10 … on it."""
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(ScalarFormatter())
+    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def error_points(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from phasesweep.scaling.curves import OK, CurveFit, fit_curve, monotone, quadratic_root, success
-from phasesweep.scaling.samples import Sample, spread
+from phasesweep.scaling.samples import FEWEST, Sample, make_sample, spread
 
 LOST = 0.1
-"""The largest fraction of resamples without an answer that still leaves the error a standard error."""
+"""The largest fraction of resamples without an answer that leaves the spread a standard error."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,15 @@ def level_crossing(
         level: the probability, or the value of the mean.
 
     Returns:
-        The root of the local fit of `curves.py` (probit for a success), with the standard error from
-        resampling seeds. Where fewer than two points lie inside the transition, or the mean jumps
-        between two points, gap/sqrt(12) is a floor of the error and the note says so.
+        The root of the local fit of `curves.py` (probit for a success), with the standard error
+        from resampling seeds. Where fewer than two points lie inside the transition, or the mean
+        jumps between two points, gap/sqrt(12) is a floor of the error and the note says so.
 
     Raises:
         ValueError: for shapes that do not fit, or a level outside (0, 1) for a success.
 
     Valid for a mean that passes the level once; several seeds (20 or more) for a fair error.
     """
-    from phasesweep.scaling.samples import make_sample
-
     sample = make_sample(x=x, y=y)
     fit = fit_curve(sample, level=level, resamples=resamples, bootstrap_seed=bootstrap_seed)
     return level_of(fit)
@@ -67,8 +66,8 @@ def level_of(fit: CurveFit) -> Estimate:
     value, draws = float(roots[0]), roots[1:]
     if not fit.ends[0] <= value <= fit.ends[1]:
         return Estimate(status="the fitted curve does not pass the level within the grid")
-    if fit.seeds < 2:
-        return Estimate(value, status=f"{fit.seeds} seed gives no error; ask for more seeds")
+    if fit.seeds < FEWEST:
+        return Estimate(value, status=f"{fit.seeds} seeds give no error; ask for {FEWEST} or more")
     outside = ~((draws >= fit.ends[0]) & (draws <= fit.ends[1]))
     error = spread(np.where(np.isfinite(draws), draws, np.inf), fit.seeds)
     note = ""
@@ -76,7 +75,9 @@ def level_of(fit: CurveFit) -> Estimate:
         error = float(np.fmax(error, fit.gap / np.sqrt(12)))
         note = f"the grid, with gaps of {fit.gap:.3g}, limits the resolution"
     if np.mean(outside) > LOST / 2:
-        status = f"too near the end of the grid: {np.mean(outside):.0%} of resamples cross beyond it"
+        status = (
+            f"too near the end of the grid: {np.mean(outside):.0%} of resamples cross beyond it"
+        )
         return Estimate(value, error, status, note)
     return Estimate(value, error, OK, note)
 
@@ -84,17 +85,17 @@ def level_of(fit: CurveFit) -> Estimate:
 def curve_crossing(small: CurveFit, large: CurveFit) -> Estimate:
     """The abscissa where the fitted curves of two sizes cross, the larger size being the steeper.
 
-    Both fits are made at one level; the crossing must lie in the overlap of their windows. On the scale
-    of the link the difference of two quadratics is a quadratic, whose root is taken for the data and for
-    independent resamples of either size. `height` is the mean at the crossing.
+    Both fits are made at one level; the crossing must lie in the overlap of their windows. On the
+    scale of the link the difference of two quadratics is a quadratic, whose root is taken for the
+    data and for independent resamples of either size. `height` is the mean at the crossing.
     """
     for fit in (small, large):
         if not fit.ok:
             return Estimate(status=f"size {fit.size:g}: {fit.status}")
         if fit.gap:
             return Estimate(status=f"size {fit.size:g}: the grid does not resolve the transition")
-        if fit.seeds < 2:
-            return Estimate(status=f"size {fit.size:g}: one seed gives no error; ask for more seeds")
+        if fit.seeds < FEWEST:
+            return Estimate(status=f"size {fit.size:g}: {fit.seeds} seeds give no error")
     low, high = max(small.low, large.low), min(small.high, large.high)
     if not low < high:
         return Estimate(status="the transitions of the two sizes do not overlap")
@@ -125,18 +126,16 @@ def curve_crossings(
         fit_curve(sample, level=level, resamples=resamples, bootstrap_seed=bootstrap_seed)
         for sample in sorted(samples, key=lambda sample: sample.size)
     ]
-    return [curve_crossing(a, b) for a, b in zip(fits, fits[1:], strict=False)]
+    return [curve_crossing(a, b) for a, b in pairwise(fits)]
 
 
 def curve_level(*, x: np.ndarray, y: np.ndarray, level: float) -> Estimate:
     """The abscissa where a computed curve (theory, exact: no seeds, no error) crosses `level`.
 
-    Monotone cubic interpolation (Fritsch and Carlson, SIAM J. Numer. Anal. 17, 238 (1980)) of the points
-    x, y, both (points,). Across a jump (one step steeper than five times both its neighbours) the middle
-    is given, with half the gap as its error.
+    Monotone cubic interpolation (Fritsch and Carlson, SIAM J. Numer. Anal. 17, 238 (1980)) of the
+    points x, y, both (points,). Across a jump (one step steeper than five times both its
+    neighbours) the middle is given, with half the gap as its error.
     """
-    from phasesweep.scaling.samples import make_sample
-
     sample = make_sample(x=x, y=y)
     if len(sample.x) < 2:
         return Estimate(status=f"{len(sample.x)} abscissas have a value; at least 2 are needed")
@@ -157,7 +156,9 @@ def curve_level(*, x: np.ndarray, y: np.ndarray, level: float) -> Estimate:
     if len(around) and slopes[cell] > 5 * np.max(around):
         ends = x[cell], x[cell + 1]
         middle, half = (ends[0] + ends[1]) / 2, (ends[1] - ends[0]) / 2
-        return Estimate(float(middle), float(half), note=f"jumps between {ends[0]:.6g} and {ends[1]:.6g}")
+        return Estimate(
+            float(middle), float(half), note=f"jumps between {ends[0]:.6g} and {ends[1]:.6g}"
+        )
     return Estimate(float(roots[0]), note=note)
 
 
@@ -172,7 +173,7 @@ def exact_crossing(small: Sample, large: Sample) -> Estimate:
     heights = [curve(x) for curve in curves]
     rising, _ = monotone(heights[1], np.ones(len(x)))
     steeper = (heights[1] - heights[0]) * (1 if rising else -1)
-    # Where both curves are flat they agree to rounding, and the sign of the difference means nothing.
+    # Where both curves are flat they agree to rounding: the sign of the difference is noise.
     steeper[np.abs(steeper) < 1e-9 * np.ptp(heights[1])] = 0.0
     signs = np.sign(steeper)
     used = np.flatnonzero(signs)

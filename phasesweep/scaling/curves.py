@@ -1,10 +1,10 @@
 """One measured curve near a level: a smooth local fit of the data and of every resample.
 
 A success probability is fitted as P(x) = Phi(a + b u + c u^2) by maximum likelihood, u the abscissa
-scaled to [-1, 1] on a window where |Phi^-1(P) - Phi^-1(level)| <= 2; the mean of a real observable as
-a + b u + c u^2 by weighted least squares on the points nearest the level. The quadratic term carries the
-skewness of a finite-size transition; what is left out is of third order in a window two standard
-deviations wide. The window is chosen once, from all seeds, and held for the resamples.
+scaled to [-1, 1] on a window where |Phi^-1(P) - Phi^-1(level)| <= 2; the mean of a real observable
+as a + b u + c u^2 by weighted least squares on the points nearest the level. The quadratic term
+carries the skewness of a finite-size transition; what is left out is of third order in a window two
+standard deviations wide. The window is chosen once, from all seeds, and held for the resamples.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ NEIGHBOURS = 3
 class CurveFit:
     """A local fit: link(mean) = sum_j coefficients[:, j] ((x - centre)/half_width)^j.
 
-    Row 0 of `coefficients` is the data, the others are resamples of the seeds. `link` is "probit" or
-    "identity"; `target` = link(level). `low`, `high` bound the window. `gap` is not zero if the grid, not
-    the number of seeds, sets the resolution; it is then the distance of the points that bracket the
-    level. Where `status` is not "ok" the other fields mean nothing.
+    Row 0 of `coefficients` is the data, the others are resamples of the seeds. `link` is "probit"
+    or "identity"; `target` = link(level). `low`, `high` bound the window. `gap` is not zero if the
+    grid, not the number of seeds, sets the resolution; it is then the distance of the points that
+    bracket the level. Where `status` is not "ok" the other fields mean nothing.
     """
 
     status: str
@@ -86,14 +86,17 @@ def fit_curve(
 ) -> CurveFit:
     """Fit the curve of one size around `level`.
 
-    Raises ValueError if `level` is not strictly between 0 and 1 for a success probability. Data that do
-    not bracket the level, or too few of them, give a fit whose status says so.
+    Raises ValueError if `level` is not strictly between 0 and 1 for a success probability. Data
+    that do not bracket the level, or too few of them, give a fit whose status says so.
     """
     flag = sample.is_flag
     if flag and not 0 < level < 1:
-        raise ValueError(f"the level of a success probability must lie between 0 and 1; given {level:g}")
+        raise ValueError(
+            f"the level of a success probability must lie between 0 and 1; given {level:g}"
+        )
     if len(sample.x) < 2:
-        return CurveFit(f"{len(sample.x)} abscissas have a value; at least 2 are needed")
+        lack = f"{len(sample.x)} abscissas have a value; at least 2 are needed"
+        return CurveFit(lack, sample.size)
     totals, sums = resampled_totals(sample, resamples=resamples, bootstrap_seed=bootstrap_seed)
     means = sums[0] / totals[0]
     rising, smooth = monotone(means, totals[0])
@@ -101,7 +104,8 @@ def fit_curve(
         what = "P" if flag else "the mean"
         return CurveFit(
             f"not bracketed: {what} between {min(smooth):.3g} and {max(smooth):.3g} "
-            f"for abscissas {sample.x[0]:.6g} to {sample.x[-1]:.6g}"
+            f"for abscissas {sample.x[0]:.6g} to {sample.x[-1]:.6g}",
+            sample.size,
         )
     above = smooth > level if rising else smooth < level
     right = int(np.argmax(above))
@@ -133,7 +137,7 @@ def _flag_fit(
     reach = REACH * float(np.clip(FEW_SEEDS / sample.seeds, 1 / 16, 1)) ** 0.25
     near = np.abs(rough - target) <= reach
     for _ in range(3):
-        # The window follows a fitted line: choosing points by their own outcomes would bias the fit.
+        # The window follows a fitted line: points chosen by their own outcomes bias the fit.
         inside = _with_neighbours(near, bracket)
         centre, half = _scale(x[inside])
         line, _ = _probit(x[inside], centre, half, totals[:1, inside], sums[:1, inside], 1)
@@ -201,7 +205,7 @@ def _real_fit(
 
 
 def _with_neighbours(near: np.ndarray, bracket: tuple[int, int]) -> np.ndarray:
-    """The stretch of `near` points around the bracket, and at least two points on either side of it."""
+    """The `near` points around the bracket, and at least two points on either side of it."""
     left, right = bracket
     while left > 0 and near[left - 1]:
         left -= 1

@@ -1,4 +1,4 @@
-"""Low-order polynomial regression of many resamples at once, with a normal or a binomial likelihood."""
+"""Polynomial regression of many resamples at once, with a normal or a binomial likelihood."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def fit_probit(
     tolerance: float = 1e-9,
     max_steps: int = 100,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Maximise sum_i [k_i log Phi(eta_i) + (n_i - k_i) log Phi(-eta_i)] - sum_j (beta_j/prior_j)^2/2.
+    """Maximise sum_i k_i log Phi(eta_i) + (n_i - k_i) log Phi(-eta_i) - sum_j (b_j/prior_j)^2/2.
 
-    eta_i = sum_j beta_j u_i^j with j = 0 ... order (Bliss, Science 79, 38 (1934)). The likelihood is
-    log-concave: damped Newton from zero finds its maximum; the weak prior keeps the slope finite where
-    successes and failures are perfectly separated.
+    eta_i = sum_j b_j u_i^j with j = 0 ... order (Bliss, Science 79, 38 (1934)). The likelihood
+    is log-concave: damped Newton from zero finds its maximum; the weak prior keeps the slope finite
+    where successes and failures are perfectly separated.
 
     Args:
         u: abscissas scaled to about [-1, 1], shape (points,).
@@ -36,8 +36,8 @@ def fit_probit(
         prior: standard deviations of the coefficients, shape (order + 1,); may be inf.
 
     Returns:
-        Coefficients (resamples, order + 1), and the norm of the gradient (resamples,), which a caller
-        can hold against the total number of trials.
+        Coefficients (resamples, order + 1), and the norm of the gradient (resamples,), which a
+        caller can hold against the total number of trials.
     """
     powers = u[:, None] ** np.arange(order + 1)
     precision = 1 / prior**2

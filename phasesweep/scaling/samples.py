@@ -1,9 +1,10 @@
 """Measured curves: values per seed along an axis, cleaned, and resampled over seeds.
 
-One `Sample` is one system size. Instances are nested: seed s is the same instance at every abscissa, so
-the points of a curve are correlated and the seeds, not the points, are what is independent. Errors
-come from drawing whole seeds with replacement (Efron, Ann. Statist. 7, 1 (1979)), the same seeds for
-every abscissa of a size; different sizes are independent instances and are drawn independently.
+One `Sample` is one system size. Instances are nested: seed s is the same instance at every
+abscissa, so the points of a curve are correlated and the seeds, not the points, are what is
+independent. Errors come from drawing whole seeds with replacement (Efron, Ann. Statist. 7, 1
+(1979)), the same seeds for every abscissa of a size; different sizes are independent instances and
+are drawn independently.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import numpy as np
 
 HALF_OF_68 = (0.158655253931457, 0.841344746068543)
 """The normal probabilities of minus and plus one standard deviation."""
+FEWEST = 5
+"""Below this number of seeds no error is given."""
 BLOCK = 4_000_000
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Values `y` (seeds, points) at the increasing abscissas `x` (points,) for one `size`; NaN = missing."""
+    """Values `y` (seeds, points) at increasing abscissas `x` (points,) of one size; NaN missing."""
 
     x: np.ndarray
     y: np.ndarray
@@ -45,12 +48,14 @@ def make_sample(*, x: np.ndarray, y: np.ndarray, size: float = float("nan")) -> 
         y: values, shape (seeds, points), or (points,) for one curve without seeds.
         size: the system size of these values.
 
-    Asked values of alpha that round to one number of samples are one measurement, not several: a seed's
-    values there are averaged. Raises ValueError if the shapes differ.
+    Asked values of alpha that round to one number of samples are one measurement, not several: a
+    seed's values there are averaged. Raises ValueError if the shapes differ.
     """
     x, y = np.asarray(x, float), np.atleast_2d(np.asarray(y, float))
     if x.ndim != 1 or y.shape[1] != len(x):
-        raise ValueError(f"x must have shape (points,) and y (seeds, points); given {x.shape}, {y.shape}")
+        raise ValueError(
+            f"x must have shape (points,) and y (seeds, points); given {x.shape}, {y.shape}"
+        )
     y = np.where(np.isfinite(y), y, np.nan)
     used = np.isfinite(x) & np.any(np.isfinite(y), axis=0)
     x, y = x[used], y[:, used]
@@ -69,10 +74,10 @@ def make_sample(*, x: np.ndarray, y: np.ndarray, size: float = float("nan")) -> 
 def resampled_totals(
     sample: Sample, *, resamples: int, bootstrap_seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers and sums of values per abscissa, for the data (row 0) and for each resample of its seeds.
+    """Numbers and sums of values per abscissa: of the data (row 0) and of each resample of seeds.
 
-    Returns two arrays of shape (1 + resamples, points). The draw depends on `bootstrap_seed`, the size
-    and the number of seeds alone, so that the same data give the same errors.
+    Returns two arrays of shape (1 + resamples, points). The draw depends on `bootstrap_seed`, the
+    size and the number of seeds alone, so that the same data give the same errors.
     """
     known = np.isfinite(sample.y).astype(float)
     values = np.nan_to_num(sample.y)
@@ -92,11 +97,12 @@ def resampled_totals(
 def spread(draws: np.ndarray, seeds: float = np.inf) -> float:
     """Standard error from resamples: half the central 68.3 % of the finite `draws`.
 
-    The factor sqrt(S/(S-1)) undoes the narrowness of a resample of S seeds. Quantiles instead of a
-    standard deviation, since a few resamples may put a crossing far away. NaN below 20 draws.
+    The factor sqrt(S/(S-3)) undoes the narrowness of resamples of S seeds, to which a curve of
+    three coefficients was fitted. Quantiles instead of a standard deviation, since a few resamples
+    may put a crossing far away. NaN below 20 draws or 5 seeds.
     """
     finite = draws[np.isfinite(draws)]
-    if len(finite) < 20 or seeds < 2:
+    if len(finite) < 20 or seeds < FEWEST:
         return float("nan")
     low, high = np.quantile(finite, HALF_OF_68)
-    return float((high - low) / 2 * np.sqrt(1 / (1 - 1 / seeds)))
+    return float((high - low) / 2 * np.sqrt(1 / (1 - 3 / seeds)))

@@ -39,7 +39,9 @@ _RATIO = 2.0 / math.pi
 
 def two_fields(c11: Any, c22: Any, c12: Any) -> Any:
     """E[σ(x1) σ(x2)]; the arguments broadcast."""
-    return _RATIO * np.arcsin(c12 / np.sqrt((1.0 + c11) * (1.0 + c22)))
+    # Variances above 1e16 swallow the 1, and rounding may then carry a correlation of 1 beyond it.
+    correlation = c12 / (np.sqrt(1.0 + c11) * np.sqrt(1.0 + c22))
+    return _RATIO * np.arcsin(np.clip(correlation, -1.0, 1.0))
 
 
 def slopes(c11: Any, c22: Any, c12: Any) -> Any:

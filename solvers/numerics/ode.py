@@ -210,8 +210,9 @@ def integrate(
 
 def _extent(size: Any, index: np.ndarray, y: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
     """The sizes of the points, raised so that tolerance · size is not below `ROUNDING`."""
-    sizes = np.ones(len(index)) if size is None else np.asarray(size(index, y))
-    return np.maximum(sizes, ROUNDING / tolerance)
+    with np.errstate(all="ignore"):
+        sizes = np.ones(len(index)) if size is None else np.asarray(size(index, y))
+    return np.fmax(sizes, ROUNDING / tolerance)
 
 
 def _first_step(

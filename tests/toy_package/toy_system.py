@@ -31,7 +31,9 @@ system = System(
         "width": Integer("length of the profile", symbol="p", low=1, default=2),
         "times": Sequence("recorded times", dim="time", symbol="t", default=(0.0, 1.0, 2.0)),
         "start": File("initial value", names=("x",), words=("zero",), default="zero"),
-        "fault": Choice("none", "raise", "kill", default="none", description="what goes wrong above alpha = 0.5"),
+        "fault": Choice(
+            "none", "raise", "kill", default="none", description="what goes wrong above alpha = 0.5"
+        ),
         "pause": Real("seconds slept per point", symbol="s", low=0, default=0.0),
         "megabytes": Real("declared memory of a point", symbol="m", low=0, default=0.0),
     },
@@ -53,18 +55,30 @@ system = System(
             "measure": {
                 "dimension": [16, 64],
                 "seed": {"count": 20},
-                "alpha": {"around": "threshold.alpha_c", "window": [-2, 2], "points": 9, "exponent": 0.5},
+                "alpha": {
+                    "around": "threshold.alpha_c",
+                    "window": [-2, 2],
+                    "points": 9,
+                    "exponent": 0.5,
+                },
             },
         },
         "thresholds": [
-            {"of": "measure.satisfiable", "along": "alpha", "level": 0.5, "beside": "threshold.alpha_c"}
+            {
+                "of": "measure.satisfiable",
+                "along": "alpha",
+                "level": 0.5,
+                "beside": "threshold.alpha_c",
+            }
         ],
     },
     limits=[Limit("threshold without shift", "threshold", {"kappa": 0}, "alpha_c", 1.0)],
 )
 
 
-@system.theory(version=1, gives=("alpha_c",), cost=Cost(flops=lambda **_: 1e3, memory=lambda **_: 100))
+@system.theory(
+    version=1, gives=("alpha_c",), cost=Cost(flops=lambda **_: 1e3, memory=lambda **_: 100)
+)
 def threshold(*, kappa):
     """The threshold, 1 + kappa."""
     return {"alpha_c": 1 + kappa, "status": np.zeros(len(kappa)), "steps": 0, "residual": 0.0}
@@ -87,7 +101,11 @@ def line(*, alpha, width, times, start, fault, pause, megabytes):
 
 
 @system.simulation(
-    version=1, gives=("satisfiable", "samples"), size="dimension", shares=("dimension", "seed"), cost=COST
+    version=1,
+    gives=("satisfiable", "samples"),
+    size="dimension",
+    shares=("dimension", "seed"),
+    cost=COST,
 )
 def measure(*, alpha, kappa, dimension, seed, fault, pause, megabytes):
     """One instance per (dimension, seed)."""

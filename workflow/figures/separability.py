@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phasesweep.api import threshold_rows
-from phasesweep.errors import UserError
 from phasesweep.figures import curves, style
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
+
+    from phasesweep.scaling import Row
 
 SWEEPS = ("separability",)
 
@@ -65,3 +66,23 @@ def draw(trees: dict[str, xr.DataTree]) -> Figure:
     style.legend(figure, handles)
     style.title(figure, tree.attrs["title"])
     return figure
+
+
+def _collapse(tree: xr.DataTree) -> Row | None:
+    """The fitted collapse of the simulation, if the sweep asks for one and it has an answer."""
+    rows = (
+        r for r in threshold_rows(tree) if r.kind == "collapse" and r.of.startswith("max_margin.")
+    )
+    return next((r for r in rows if np.isfinite(r.value) and np.isfinite(r.nu)), None)
+
+
+def _fitted(fit: Row) -> str:
+    """The fitted pair with its standard errors."""
+    return (
+        rf"$\alpha_{{\mathrm{{c}}}} = {fit.value:.3f} \pm {fit.error:.3f}$, "
+        rf"$\nu = {fit.nu:.2f} \pm {fit.nu_error:.2f}$"
+    )
+
+
+def _simulated(measured: xr.Dataset) -> str:
+    return f"max-margin solver, {measured.sizes.get('seed', 1)} seeds"

@@ -1,4 +1,4 @@
-"""Storage capacity against margin: theory for three constraints, and thresholds of small systems."""
+"""Storage capacity against margin: theory, and thresholds of small systems."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BOUND = (0, (1, 1.2))  # where the formula is an upper bound only
 
 
 def draw(trees: dict[str, xr.DataTree]) -> Figure:
-    """One panel, logarithmic in alpha; a marker for each dimension, offset so that bars do not hide."""
+    """One panel, logarithmic in alpha; colours for constraints, markers for dimensions."""
     theory = trees["capacity"]["capacity"].to_dataset()
     spherical = trees["capacity_spherical"]["capacity"].to_dataset()
     constraints = np.atleast_1d(theory["constraint"].values).tolist()
@@ -29,10 +29,12 @@ def draw(trees: dict[str, xr.DataTree]) -> Figure:
     for constraint in constraints:
         line = curves.read(theory, "alpha_c", "kappa", constraint=constraint)
         own = theory.sel(constraint=constraint) if "constraint" in theory.dims else theory
-        bound = own["validity"].sortby("kappa").values == "upper_bound"
+        bound = own["validity"].sel(kappa=line.x).values == "upper_bound"
+        # The dotted part begins where the solid one ends.
+        near = bound | np.append(bound[1:], False) | np.append(False, bound[:-1])
         ax.plot(line.x, np.where(bound, np.nan, line.y), color=colour_of[constraint])
         ax.plot(
-            line.x, np.where(bound, line.y, np.nan), color=colour_of[constraint], linestyle=BOUND
+            line.x, np.where(near, line.y, np.nan), color=colour_of[constraint], linestyle=BOUND
         )
         bounded |= bool(np.any(bound & np.isfinite(line.y)))
     line = curves.read(spherical, "alpha_c", "kappa")
@@ -40,21 +42,21 @@ def draw(trees: dict[str, xr.DataTree]) -> Figure:
 
     tree = trees["capacity_enumeration"]
     rows = [r for r in threshold_rows(tree) if r.kind == "level" and np.isfinite(r.value)]
-    sizes = sorted({r.size for r in rows})
+    sizes = sorted({r.sizes[0] for r in rows})
     for row in rows:
         # A marker's width aside, so that the bars of different dimensions stand side by side.
-        shift = 0.02 * (sizes.index(row.size) - (len(sizes) - 1) / 2)
+        shift = 0.02 * (sizes.index(row.sizes[0]) - (len(sizes) - 1) / 2)
         style.error_points(
             ax,
             row.axes["kappa"] + shift,
             row.value,
             row.error,
-            marker=style.MARKERS[sizes.index(row.size) % len(style.MARKERS)],
+            marker=style.MARKERS[sizes.index(row.sizes[0]) % len(style.MARKERS)],
             color=colour_of[row.axes["constraint"]],
             filled=False,
             zorder=3,
         )
-    ax.set_yscale("log")
+    style.plain_log(ax)
     ax.set_xlabel(style.label("kappa", theory["kappa"].attrs))
     ax.set_ylabel(style.label("alpha_c", theory["alpha_c"].attrs))
     size_attributes = tree["enumeration"].to_dataset()["dimension"].attrs

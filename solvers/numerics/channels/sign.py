@@ -38,7 +38,7 @@ _WEIGHTS = 0.4 / math.sqrt(2 * math.pi) * np.exp(-0.5 * _GRID**2)
 
 def hazard(x: Any, *, xp: Any) -> Any:
     """h(x) = φ(x)/H(x), accurate to rounding for every x of either sign."""
-    x = xp.clip(x, -1e15, 1e15)  # in single precision 1/erfcx would divide by zero beyond
+    x = xp.minimum(x, 1e15)  # in single precision 1/erfcx would divide by zero beyond
     return math.sqrt(2 / math.pi) / special(xp).erfcx(x * math.sqrt(0.5))
 
 
@@ -113,7 +113,7 @@ def denoise(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> tu
     inverse = 1.0 / xp.sqrt(total)
     x = -label * omega * inverse
     h = hazard(x, xp=xp)
-    far = xp.clip(x, 1.0, None)
+    far = xp.maximum(x, 1.0)
     curvature = xp.where(x > 50.0, 1.0 - 1.0 / (far * far), h * (h - x))
     return label * h * inverse, curvature / total
 

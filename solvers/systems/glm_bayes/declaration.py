@@ -106,13 +106,14 @@ system = System(
         "axes": {"prior": ["gaussian", "rademacher"]},
         "methods": {
             "state_evolution": {
-                "alpha": {"from": 0.1, "to": 2, "points": 39},
+                "alpha": {"from": 0.1, "to": 2.5, "points": 49},
                 "initialization": ["uninformed", "informed"],
             },
             "thresholds": {},
             "gamp": {
-                "alpha": [0.25, 0.5, 0.75, 1, 1.25, 1.75, 2],
-                "dimension": [200, 500],
+                "alpha": [0.3, 0.8, 1.2, 1.5, 1.8, 2.4],
+                "dimension": [100, 200],
+                "damping": 0.5,
                 "seed": {"count": 8},
             },
         },

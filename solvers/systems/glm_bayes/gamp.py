@@ -43,7 +43,7 @@ _FEW = 2.0
     },
     cost=Cost(
         # Some 30 iterations; many small operations for small sizes, matrix products for large ones.
-        flops=lambda *, alpha, dimension, **_: 1.5e7 + alpha * dimension * (4e3 + 20.0 * dimension),
+        flops=lambda *, alpha, dimension, **_: 1.5e7 + alpha * dimension * (4e3 + 15.0 * dimension),
         memory=lambda *, alpha, dimension, **_: 16.0 * dimension * (alpha + 6) + 2e4,
         shared_memory=lambda *, alpha, dimension, precision, **_: (
             np.where(np.asarray(precision) == "double", 9.0, 4.5)
@@ -91,8 +91,8 @@ def gamp(
     contradict messages that are certain of a wrong answer (more than 100 nats per label), which
     happens at small dimension: the posterior that the messages describe gives the labels no weight.
 
-    **End.** CONVERGED when the root-mean-square change of ŵ is at most `tolerance` (`residual`).
-    After exact recovery V tends to zero, no label is in doubt, A is no longer an average over
+    **End.** CONVERGED when the root-mean-square change of ŵ, over 1 - `damping`, is at most
+    `tolerance` (`residual`). After exact recovery V tends to zero, no label is in doubt, A is no longer an average over
     samples and an unguarded iteration forgets everything: a point is frozen, as CONVERGED with
     residual √V, once the curvatures -∂g have a participation number (Σ)²/Σ² below 2. MAX_STEPS
     otherwise; DIVERGED if |ŵ|² exceeds 100 times the teacher's; NOT_FINITE.
@@ -139,7 +139,7 @@ def gamp(
             **on_device(part.prior_parameters, xp=xp, dtype=dtype),
         )
         moved = mean - state.mean[:, columns]
-        change = np.sqrt(inner(moved, moved, xp) / dimension)
+        change = np.sqrt(inner(moved, moved, xp) / dimension) / (1 - keep)
         state.field[:, columns], state.mean[:, columns] = field, mean
         state.variance[active] = total(variance, xp) / dimension
         overlap = inner(mean, instance.teacher, xp) / dimension

@@ -98,7 +98,11 @@ def inner(first, second, xp):
 
 
 def total(array, xp):
-    """Sums over the weights, on the host; NumPy adds a lone column in another order than many."""
-    if array.shape[1] == 1:
-        return total(xp.concat([array, array], axis=1), xp)[:1]
-    return to_host(xp.sum(array, axis=0, dtype=xp.float64))
+    """Sums over the weights, on the host, added in an order that other columns cannot change.
+
+    NumPy adds a lone column, or one in Fortran order, pairwise, and rows of several one by one.
+    """
+    points = array.shape[1]
+    padded = xp.zeros((array.shape[0], points + 1), dtype=xp.float64)
+    padded[:, :points] = array
+    return to_host(xp.sum(padded, axis=0)[:points])

@@ -9,7 +9,7 @@ sample,
     free entropy = s·deficit/2 - I_prior(s) + alpha · E log Z(q),
 
 which is the replica-symmetric potential -q s/2 + Ψ_prior(s) + alpha Ψ_out(q) of Barbier, Krzakala,
-Macris, Miolane and Zdeborová (PNAS 116, 5451 (2019), eq. (2) and theorem 1), written with
+Macris, Miolane and Zdeborová (PNAS 116, 5451 (2019), theorem 1), written with
 I = rho·s/2 - Ψ so that nothing cancels when s is infinite. It is stationary at the fixed points.
 
 Everything is done in u = log s. The map F(u) = log alpha + log E g^2(q(e^u)) increases with u, and

@@ -45,7 +45,7 @@ def state_evolution(
     weights. Status CONVERGED or MAX_STEPS; `residual` is |log(alpha E g^2(q)/s)|, `steps` counts
     evaluations of the map. Uninformed starts at q = 0 exactly, which is a fixed point only for
     channels whose first label says nothing about the sign of w. Equations: Barbier et al. (2019),
-    eqs. (2), (6)-(8) in the notation of `model.py`.
+    in the notation of `model.py`.
     """
     answers = []
     for start in range(0, max(len(alpha), 1), _CHUNK):

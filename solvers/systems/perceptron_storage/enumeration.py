@@ -7,10 +7,10 @@ from typing import Any
 
 import numba
 import numpy as np
-from solvers.systems.perceptron_storage.model import system
 
 from solvers.axes import Choice, Integer
 from solvers.contract import Cost, Status
+from solvers.systems.perceptron_storage.model import system
 from solvers.systems.perceptron_storage.patterns import patterns, samples_of
 
 MAX_DIMENSION = 28
@@ -53,8 +53,8 @@ def _rows_passed(kappa: Any, constraint: str) -> Any:
     cost=Cost(
         # A walk serves every alpha of the batch; a point is charged an eighth of it.
         flops=lambda *, kappa, constraint, dimension, **_: (
-            2e4
-            + 0.125 * 0.6 * _rows_passed(kappa, constraint) * 2.0 ** np.asarray(dimension, float)
+            4e4
+            + 0.125 * 0.8 * _rows_passed(kappa, constraint) * 2.0 ** np.asarray(dimension, float)
         ),
         memory=lambda **_: 64.0,
         shared_memory=lambda *, alpha, dimension, **_: (
@@ -127,7 +127,7 @@ def _count(rows: np.ndarray, kappa: float, constraint: str) -> np.ndarray:
     table = rows[:, :low] @ _configurations(low)
     table = np.ascontiguousarray(table[:, np.argsort(table[0], kind="stable")])
     columns = np.ascontiguousarray(rows[:, low:free].T)
-    fixed = rows[:, free] if even else np.zeros(samples)
+    fixed = rows[:, free].copy() if even else np.zeros(samples)
 
     def walk(start: int, stop: int) -> np.ndarray:
         count = np.zeros(samples + 1, np.int64)
@@ -190,16 +190,29 @@ def _thin(z, base, kappa, kind, alive, length):
 
 
 @_jit
+def _position(first, value, after):
+    """Entries of the sorted `first` below `value`, or up to it if `after`."""
+    low, high = 0, len(first)
+    while low < high:
+        middle = (low + high) // 2
+        if first[middle] < value or (after and first[middle] == value):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@_jit
 def _first_row(first, base, kappa, kind):
     """Two ranges (a, b, c, d) of the sorted first row that satisfy it: a ... b - 1, c ... d - 1."""
     size = len(first)
-    above = np.searchsorted(first, kappa - base, side="right")
+    above = _position(first, kappa - base, True)
     if kind == _STEP:
         return above, size, size, size
     if kind == _RECTANGLE:
-        inner = np.searchsorted(first, -kappa - base, side="right")
-        return inner, max(inner, np.searchsorted(first, kappa - base, side="left")), size, size
-    return 0, np.searchsorted(first, -kappa - base, side="left"), above, size
+        inner = _position(first, -kappa - base, True)
+        return inner, max(inner, _position(first, kappa - base, False)), size, size
+    return 0, _position(first, -kappa - base, False), above, size
 
 
 @_jit

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import to_device
-from solvers.systems.perceptron_storage.model import system
 
 from solvers.axes import Choice, Integer, Real
 from solvers.contract import Cost, Status
+from solvers.systems.perceptron_storage.model import system
 from solvers.systems.perceptron_storage.patterns import patterns, samples_of
 
 BLOCK = 8
@@ -224,7 +224,7 @@ def _advance(
         m = xp.tanh(h)
         dimension = m.shape[0]
         V = xp.sum(1.0 - m * m, axis=0, keepdims=True) / dimension
-        V = xp.clip(V, min=SMALLEST_VARIANCE)
+        V = xp.where(V > SMALLEST_VARIANCE, V, SMALLEST_VARIANCE)
         root = xp.sqrt(V)
         push, curvature = xp.zeros_like(h), xp.zeros_like(V)
         new = xp.zeros_like(g)

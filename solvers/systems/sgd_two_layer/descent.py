@@ -82,7 +82,8 @@ def descend(runs: list[Run], *, seed: int, dimension: int) -> None:
         position += len(block)
         for run in active:
             steps = len(block) - max(0, position - int(run.records[-1]))
-            labels = _labels(block[:steps], run.teacher) + math.sqrt(run.noise) * block[:steps, -1]
+            noise = math.sqrt(run.noise) * block[:steps, -1].astype(np.float64)
+            labels = _labels(block[:steps], run.teacher) + noise
             run.following = _walk(
                 run.student,
                 run.teacher,

@@ -31,6 +31,7 @@ stays symmetric.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numba
 import numpy as np
@@ -41,18 +42,24 @@ _RATIO = 2.0 / math.pi
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
+@cache
+def _triangle(width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the upper triangle, row by row."""
+    return np.triu_indices(width)
+
+
 def pack(student: np.ndarray, teacher: np.ndarray) -> np.ndarray:
     """States (points, p k + p(p+1)/2) from Q (points, p, p) and M (points, p, k)."""
-    rows, columns = np.triu_indices(student.shape[-1])
+    rows, columns = _triangle(student.shape[-1])
     return np.concatenate([teacher.reshape(len(teacher), -1), student[:, rows, columns]], axis=1)
 
 
 def unpack(states: np.ndarray, *, width: int, teacher_width: int) -> tuple[np.ndarray, np.ndarray]:
     """Q (..., p, p) and M (..., p, k) from states (..., components)."""
-    cut, rows_columns = width * teacher_width, np.triu_indices(width)
+    cut = width * teacher_width
     teacher = states[..., :cut].reshape(*states.shape[:-1], width, teacher_width)
     student = np.empty((*states.shape[:-1], width, width))
-    rows, columns = rows_columns
+    rows, columns = _triangle(width)
     student[..., rows, columns] = student[..., columns, rows] = states[..., cut:]
     return student, teacher
 

@@ -16,10 +16,10 @@ _DEFAULT_TIMES = tuple(canonical_float(10 ** (n / 10)) for n in range(-10, 31))
 
 
 def _plateau(units: int) -> tuple[float, dict[str, Any]]:
-    """Symmetric plateau of gradient flow for p = k = units and P = 1, and a start that leads to it.
+    """Symmetric plateau of gradient flow for p = k = units, P = 1, and a start that leads to it.
 
-    Saad and Solla, Phys. Rev. E 52, 4225 (1995), section IV: Q_ij = 1/(2k-1), M_ir = √(Q/k) and, in
-    their scale, excess risk (k/π)(π/6 - k arcsin(1/(2k))); ours is smaller by k².
+    Saad and Solla, Phys. Rev. E 52, 4225 (1995): Q_ij = 1/(2k-1), M_ir = √(Q/k) and, in their
+    scale, excess risk (k/π)(π/6 - k arcsin(1/(2k))); ours is smaller by k².
     """
     risk = (math.pi / 6 - units * math.asin(1 / (2 * units))) / (math.pi * units)
     same = np.ones((units, units))
@@ -29,7 +29,10 @@ def _plateau(units: int) -> tuple[float, dict[str, Any]]:
 def _stationary(units: int) -> tuple[float, dict[str, Any]]:
     """Excess risk per (step_size · noise) that remains for p = k, P = 1 and small step size.
 
-    Goldt et al. (2019), eq. (9): k/(2π√3) in the scale of a sum of units, so ours is 1/(2π√3 k).
+    Goldt et al. (2019): k/(2π√3) in the scale of a sum of units, so ours is 1/(2π√3 k). Derived
+    here: near w_i = w*_i + δ_i the risk is tr(H Σ)/(2k²) with H_ij = E[σ'(λ_i) σ'(λ_j)] and
+    Σ_ij = δ_i·δ_j/d; gradient and label noise balance in HΣ + ΣH = γΔ H, so Σ = γΔ/2, and
+    H_ii = 2/(π√3).
     """
     same = np.eye(units)
     return 1 / (2 * math.pi * math.sqrt(3) * units), {"M": same, "Q": same, "P": same}
@@ -54,7 +57,7 @@ def _limits() -> list[Limit]:
                 "final_excess_risk",
                 risk,
                 rtol=1e-7,
-                source="Saad and Solla, Phys. Rev. E 52, 4225 (1995), section IV",
+                source="Saad and Solla, Phys. Rev. E 52, 4225 (1995)",
             )
         )
         slope, start = _stationary(units)
