@@ -270,5 +270,7 @@ def dataset_counts(path: Path, counts: Mapping[str, Mapping[str, int]]) -> str:
     lines = [str(path), table(rows, headers, colalign=("left", "right", "right", "right"))]
     damaged = sum(c["segments_damaged"] for c in counts.values())
     if damaged:
-        lines.append(f"{damaged:,} segments are damaged: run phasesweep cache verify, then the sweep")
+        lines.append(
+            f"{damaged:,} segments are damaged: run phasesweep cache verify, then the sweep"
+        )
     return "\n".join(lines)

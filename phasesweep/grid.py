@@ -111,7 +111,22 @@ def expand(grid: MethodGrid, centres: Centres, where: str = "") -> Points:
         else:
             columns[axis], values[axis] = index.astype(np.int32), entries
     points = Points(method, columns, values, count)
+    if method.check is not None:
+        _check_together(points, method.check, where)
     return points if grid.window is None else _window(grid, points, centres, where)
+
+
+def _check_together(points: Points, check: Callable[..., None], where: str) -> None:
+    """Ask the method whether its one-valued axes fit together, once for each combination."""
+    single = points.method.single
+    codes = np.stack([np.unique(points.columns[n], return_inverse=True)[1] for n in single])
+    for position in np.unique(codes, axis=1, return_index=True)[1].tolist():
+        try:
+            check(**{axis: points.value(axis, position) for axis in single})
+        except ValueError as error:
+            name = points.method.name
+            at = where if name in where else f"{where}: methods.{name}"
+            raise UserError(f"{at}: {error}") from None
 
 
 def _product(lengths: list[int]) -> Iterator[np.ndarray]:

@@ -52,7 +52,7 @@ class Report:
     statuses: dict[str, int] = field(default_factory=dict)
     """How the computed points ended."""
     damaged: dict[str, str] = field(default_factory=dict)
-    """Segments of the cache that could not be read, each with the reason; their points are missing."""
+    """Segments that could not be read, each with the reason; their points count as missing."""
 
     def add(self, other: Report) -> None:
         """Add what another run did."""

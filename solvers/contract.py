@@ -150,6 +150,7 @@ class Method:
     devices: tuple[str, ...]
     cost: Cost = field(repr=False)
     wants_xp: bool
+    check: Callable[..., None] | None = field(default=None, repr=False)
 
     @property
     def doc(self) -> str:
@@ -253,12 +254,15 @@ class System:
         shares: Iterable[str] = (),
         devices: Iterable[str] = ("cpu",),
         axes: Mapping[str, Axis] | None = None,
+        check: Callable[..., None] | None = None,
     ) -> Callable:
         """Decorator that adds a method.
 
         `gives`: its observables. `size`: the axis that is the system size of finite-size scaling.
         `shares`: axes of one value per batch, because the batch shares an instance or because they
         set the shape of an answer. `axes`: narrower axes or other defaults for this method alone.
+        `check`: gets the one-valued axes by keyword before anything runs, and raises ValueError with
+        a sentence if they do not fit together (a file whose arrays have another width, say).
         """
         gives, shares, devices = tuple(gives), tuple(shares), tuple(devices)
 
@@ -318,6 +322,7 @@ class System:
                 devices=devices,
                 cost=cost,
                 wants_xp="xp" in parameters,
+                check=check,
             )
             return function
 

@@ -1,7 +1,9 @@
 """Two-layer SGD: the mean update against brute force, the equations against SGD, starts, limits."""
 
+import csv
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -407,3 +409,24 @@ def test_large_steps_do_not_stop_a_bounded_network():
     assert np.all(found["status"] == Status.CONVERGED)
     assert np.all(found["excess_risk"] < 2)
     assert np.all(found["student_overlap"][:, -1, 0, 0] > 10)
+
+
+_TABLE = Path(__file__).parents[1] / "data" / "published" / "sgd_two_layer.csv"
+PUBLISHED = list(csv.DictReader(_TABLE.read_text().splitlines()))
+
+
+@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: row["parameters"])
+def test_published_values(row):
+    units = int(dict(p.split("=") for p in row["parameters"].split(";"))["width"])
+    same, one = np.ones((units, units)), np.eye(units)
+    given = {"width": units, "teacher_width": units}
+    if row["quantity"] == "symmetric_plateau_excess_risk":
+        start = {"M": 0.2 * same, "Q": 0.5 * same, "P": one}
+        given |= {"step_size": 1.0, "limit": "gradient_flow", "times": (80.0,), "initial": start}
+        value, rtol = solve("ode", **given)["final_excess_risk"][0], 1e-6
+    else:
+        start, step, noise = {"M": one, "Q": one, "P": one}, np.array([1e-4, 2e-4]), 1e-2
+        given |= {"step_size": step, "noise": noise, "times": (1e3 * units,), "initial": start}
+        risk = solve("ode", **given)["final_excess_risk"] / (step * noise)
+        value, rtol = 2 * risk[0] - risk[1], 1e-6  # to step_size -> 0, where corrections are linear
+    np.testing.assert_allclose(value, float(row["value"]), rtol=rtol)

@@ -13,8 +13,9 @@ from tests.demo import GOLDEN, METHODS, OWN, demo_answers, demo_points, sample, 
 from tests.write_golden import thin
 
 RTOL = {"theory": 1e-7, "exact": 1e-11, "simulation": 1e-5}
-ids = "-".join
-every_method = pytest.mark.parametrize(("system", "method"), METHODS, ids=ids)
+every_method = pytest.mark.parametrize(
+    ("system", "method"), METHODS, ids=[f"{system}-{method}" for system, method in METHODS]
+)
 
 
 def assert_same(actual: dict, expected: dict, names: list[str], rtol: float) -> None:

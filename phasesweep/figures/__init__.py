@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -54,7 +55,9 @@ def make(name: str, data: str | Path | None = None, output: str | Path | None = 
     with style():
         if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) and script.is_file():
             drawing = _load(script)
-            figure = drawing.draw({s: _tree(s, root) for s in drawing.SWEEPS})
+            trees = {s: _tree(s, root) for s in drawing.SWEEPS}
+            _check_computed(trees)
+            figure = drawing.draw(trees)
         elif name in dataset_names(root):
             figure = draw_tree(_tree(name, root))
         else:
@@ -131,6 +134,18 @@ def _tree(name: str, root: Path) -> xr.DataTree:
     tree = open_dataset(name, None, root)
     assert isinstance(tree, xr.DataTree)
     return tree
+
+
+def _check_computed(trees: Mapping[str, xr.DataTree]) -> None:
+    """A drawing shows every method of its sweeps; empty panels would pass for results."""
+    for sweep, tree in trees.items():
+        for name, node in tree.children.items():
+            counts = [node.attrs.get(f"points_{what}", 1) for what in ("present", "failed")]
+            if "points_present" in node.attrs and counts[0] <= counts[1]:
+                raise UserError(
+                    f"dataset {sweep}: no point of {name} is there; compute it with: "
+                    f"phasesweep run, then phasesweep dataset"
+                )
 
 
 def _wish(tree: xr.DataTree) -> dict[str, object]:

@@ -90,6 +90,12 @@ def seed_mean(variable: xr.DataArray, over: str = "seed") -> tuple[Any, Any, Any
     return mean, below, above
 
 
+def coordinate_of(dataset: xr.Dataset, dim: str) -> str:
+    """The coordinate along a dimension: its own, or one that depends on an axis; or nothing."""
+    names = [str(n) for n in dataset.coords if n == dim or str(n).startswith(f"{dim}_of_")]
+    return names[0] if names else ""
+
+
 def abscissa(dataset: xr.Dataset, x: str) -> xr.DataArray:
     """The numbers along x: a coordinate, a coordinate that depends on another axis, or 0, 1, 2, …
 
@@ -102,11 +108,9 @@ def abscissa(dataset: xr.Dataset, x: str) -> xr.DataArray:
     size = dataset.attrs.get("size")
     if x == "alpha" and "samples" in dataset and size and size in dataset.coords:
         return seed_mean(dataset["samples"])[0] / dataset[size]
-    if x in dataset.coords:
-        return dataset[x]
-    for name in dataset.coords:
-        if str(name).startswith(f"{x}_of_"):
-            return dataset[name]
+    name = coordinate_of(dataset, x)
+    if name:
+        return dataset[name]
     if x in dataset.sizes:
         return xr.DataArray(np.arange(dataset.sizes[x]), dims=(x,))
     return xr.DataArray(0.0)

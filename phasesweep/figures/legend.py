@@ -75,7 +75,7 @@ def _component_handles(drawn: list[Drawn], datasets: Datasets, plan: Plan) -> It
     several = {d.observable for d in drawn if d.component}
     for number in sorted({d.component for d in drawn if d.observable in several}):
         item = next(d for d in drawn if d.component == number and d.observable in several)
-        entry = components_of(datasets[item.method], item.observable, plan.x)[number]
+        entry = components_of(datasets[item.method], item.observable, plan)[number]
         text = f"entry {', '.join(str(i + 1) for i in entry.values() if i >= 0)}"
         appearance: dict[str, Any] = {"color": look.FAINT}
         line = next((d for d in drawn if d.component == number and _is_line(datasets, d)), None)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phasesweep.figures.curves import further_dims, swept
-from phasesweep.figures.style import words
+from phasesweep.figures.curves import coordinate_of, further_dims, swept
+from phasesweep.figures.style import is_sequence, words
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -77,9 +77,9 @@ def make_plan(datasets: Datasets, wish: Mapping[str, Any]) -> Plan | None:
     if hue not in {axis for d in drawn.values() for axis in axes_of(d)} or hue == along:
         hue = _choose_hue(drawn, left, along)
     left = [axis for axis in left if axis != hue]
-    style = next((axis for axis in left if _only_swept_by(drawn, axis, points=False)), None)
+    style = next((axis for axis in left if _only_lines_sweep(drawn, axis)), None)
     sizes = {d.attrs.get("size") for d in drawn.values()}
-    shape = next((a for a in left if a in sizes and _only_swept_by(drawn, a, points=True)), None)
+    shape = next((a for a in left if a in sizes and _only_points_sweep(drawn, a)), None)
     left = [axis for axis in left if axis not in (style, shape)]
     notes: list[str] = []
     hues = union(drawn, hue) if hue else []
@@ -140,8 +140,7 @@ def axes_of(dataset: xr.Dataset) -> list[str]:
 def is_numeric(dataset: xr.Dataset, axis: str) -> bool:
     """Whether an axis holds numbers; positions of sequences are none."""
     coordinate = dataset[axis]
-    sequence = str(coordinate.attrs.get("comment", "")).startswith("position of the sequence")
-    return coordinate.dtype.kind in "iuf" and not sequence
+    return coordinate.dtype.kind in "iuf" and not is_sequence(coordinate.attrs)
 
 
 def _observables(datasets: Datasets) -> list[str]:
@@ -172,7 +171,7 @@ def _choose_x(datasets: Datasets, names: list[str]) -> str | None:
     given = [d for d in datasets.values() if any(n in d for n in names)]
     size_axes = {d.attrs.get("size") for d in given}
     own = [a for d in given for n in names if n in d for a in further_dims(d, n)]
-    along = [a for a in own if any(a in d.coords for d in given)]
+    along = [a for a in own if any(coordinate_of(d, a) for d in given)]
     numeric = [a for d in given for a in swept(d) if is_numeric(d, a) and a != "seed"]
     single = [
         a for d in given for a in axes_of(d) if is_numeric(d, a) and a not in ("seed", *size_axes)
@@ -200,9 +199,8 @@ def _choose_y(datasets: Datasets, names: list[str], x: str) -> list[str]:
         return sum(name in d and _runs_along(d, name, x) for d in datasets.values())
 
     def symbols(name: str) -> set[str]:
-        return {
-            str(d[name].attrs.get("symbol", "")) for d in datasets.values() if name in d.variables
-        }
+        held = ((d, n) for d in datasets.values() for n in (name, coordinate_of(d, name)))
+        return {str(d[n].attrs.get("symbol", "")) for d, n in held if n in d.variables}
 
     others = [n for n in names if not (symbols(n) & symbols(x) - {""})]
     return sorted(others or names, key=methods, reverse=True)[:MOST_OBSERVABLES]
@@ -226,10 +224,15 @@ def _choose_hue(drawn: Datasets, left: list[str], x: str) -> str | None:
     return next(iter([*(s for s in sizes if s in left), *left, *sizes]), None)
 
 
-def _only_swept_by(drawn: Datasets, axis: str, *, points: bool) -> bool:
-    """Whether only simulations (or only lines) sweep an axis, over no more than three values."""
-    others = [d for d in drawn.values() if (d.attrs.get("role") == "simulation") != points]
-    return not any(axis in swept(d) for d in others) and len(union(drawn, axis)) <= 3
+def _only_lines_sweep(drawn: Datasets, axis: str) -> bool:
+    """Whether an axis of two or three values tells lines apart, and no points."""
+    points = {m: d for m, d in drawn.items() if d.attrs.get("role") == "simulation"}
+    return len(union(drawn, axis)) <= 3 and len(union(points, axis)) <= 1
+
+
+def _only_points_sweep(drawn: Datasets, axis: str) -> bool:
+    lines = [d for d in drawn.values() if d.attrs.get("role") != "simulation"]
+    return len(union(drawn, axis)) <= 3 and not any(axis in swept(d) for d in lines)
 
 
 def _spread(values: list[Any], count: int) -> list[Any]:

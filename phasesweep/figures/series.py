@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phasesweep.figures.curves import Curve, curve, further_dims, prepare
+from phasesweep.figures.curves import Curve, coordinate_of, curve, further_dims, prepare
 from phasesweep.figures.plan import Datasets, Plan, matches, values_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def curves_of(datasets: Datasets, plan: Plan) -> Iterator[Drawn]:
         if name not in dataset:
             continue
         table = prepare(dataset, name, plan.x)
-        components = components_of(dataset, name, plan.x)
+        components = components_of(dataset, name, plan)
         for index, panel in enumerate(plan.panels):
             if not matches(dataset, panel):
                 continue
@@ -65,25 +65,31 @@ def own_values(dataset: xr.Dataset, axis: str | None) -> list[Any]:
     return (values_of(dataset, axis) or [None]) if axis else [None]
 
 
-def components_of(dataset: xr.Dataset, name: str, x: str) -> list[dict[str, int]]:
+def components_of(dataset: xr.Dataset, name: str, plan: Plan) -> list[dict[str, int]]:
     """Which entries of a vector or matrix observable to draw, of a square one the diagonal first.
 
     Along an axis with a coordinate (time) that is not x, the last entry is taken.
     """
-    dims = [d for d in further_dims(dataset, name) if d != x]
-    last = {d: -1 for d in dims if d in dataset.coords}
+    dims = [d for d in further_dims(dataset, name) if d != plan.x]
+    last = {d: -1 for d in dims if coordinate_of(dataset, d)}
     dims = [d for d in dims if d not in last]
     if not dims:
         return [last]
     sizes = [dataset.sizes[d] for d in dims]
+    # There are four line styles to tell values of the style axis and components apart.
+    most = min(MOST_COMPONENTS, max(1, 4 // max(1, len(plan.styles))))
     if len(dims) == 2 and sizes[0] == sizes[1]:
-        picks: list[tuple[int, ...]] = [(i, i) for i in range(min(sizes[0], MOST_COMPONENTS - 1))]
-        picks += [(0, 1)] if sizes[0] > 1 else []
+        picks: list[tuple[int, ...]] = [(i, i) for i in range(min(sizes[0], max(1, most - 1)))]
+        picks += [(0, 1)] if sizes[0] > 1 and most > 1 else []
     else:
-        picks = list(itertools.islice(np.ndindex(*sizes), MOST_COMPONENTS))
+        picks = list(itertools.islice(np.ndindex(*sizes), most))
     return [last | dict(zip(dims, pick, strict=True)) for pick in picks]
 
 
 def attributes_of(datasets: Datasets, name: str) -> Mapping[str, Any]:
     """Attributes of an axis or observable, from whichever method has it."""
-    return next((d[name].attrs for d in datasets.values() if name in d.variables), {})
+    for dataset in datasets.values():
+        held = name if name in dataset.variables else coordinate_of(dataset, name)
+        if held:
+            return dataset[held].attrs
+    return {}

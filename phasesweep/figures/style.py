@@ -141,8 +141,15 @@ def value_text(name: str, attributes: Mapping[str, Any], value: Any) -> str:
     """One value of an axis, for legends and panel titles: a word, or symbol = number."""
     if isinstance(value, str):
         return words(value if len(value) <= 24 else f"{value[:16]}…")
+    if is_sequence(attributes):
+        return f"{words(name)}, list {value + 1}"
     sign = symbol(attributes) or words(name)
     return f"{sign} = {value:.4g}" if isinstance(value, float) else f"{sign} = {value}"
+
+
+def is_sequence(attributes: Mapping[str, Any]) -> bool:
+    """Whether a coordinate holds the positions of sequences (lists of times), and no numbers."""
+    return str(attributes.get("comment", "")).startswith("position of the sequence")
 
 
 def symbol(attributes: Mapping[str, Any]) -> str:

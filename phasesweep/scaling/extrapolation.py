@@ -115,6 +115,10 @@ def _profile(
     sizes: np.ndarray, values: np.ndarray, errors: np.ndarray, known: bool
 ) -> Extrapolation:
     w = np.geomspace(*EXPONENTS, 2001)
+    for _ in range(2):
+        # A coarse grid for the interval, with fine ones around the least value.
+        best = int(np.argmin(_lines(sizes, values, errors, w)[3]))
+        w = np.union1d(w, np.linspace(w[max(best - 1, 0)], w[min(best + 1, len(w) - 1)], 201))
     a, variance, b, chi2 = _lines(sizes, values, errors, w)
     best = int(np.argmin(chi2))
     dof = len(sizes) - 3

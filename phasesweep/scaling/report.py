@@ -97,7 +97,8 @@ def with_error(value: float, error: float) -> str:
         return ""
     if not (math.isfinite(error) and error > 0 and math.isfinite(value)):
         return f"{value:.7g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
+    # Rounded to two figures first: 0.00996 is 0.010, which has one decimal less.
+    digits = max(0, 1 - math.floor(math.log10(float(f"{error:.1e}"))))
     if digits == 0 or error >= 1:
         return f"{value:.{digits}f}({error:.{digits}f})"
     return f"{value:.{digits}f}({round(error * 10**digits)})"

@@ -17,12 +17,12 @@ rule dataset:
         manifests_of,
     output:
         DATA / "manifests/{sweep}/dataset.json",
+    log:
+        DATA / "logs/{sweep}/dataset.log",
     params:
         sweep=lambda w: OUTLINE.sweep(w.sweep).file,
         digest=lambda w: OUTLINE.sweep(w.sweep).digest,
         data=DATA,
-    log:
-        DATA / "logs/{sweep}/dataset.log",
     shell:
         "phasesweep dataset {params.sweep:q} --data {params.data:q} --manifest {output:q}"
         " 2>&1 | tee {log:q}"

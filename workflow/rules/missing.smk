@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 DRY_RUN = any(
-    argument in ("--dry-run", "--dryrun") or re.fullmatch(r"-[a-zA-Z]*n[a-zA-Z]*", argument)
+    argument in ("--dry-run", "--dryrun")
+    or re.fullmatch(r"-[a-zA-Z]*n[a-zA-Z]*", argument)
     for argument in sys.argv[1:]
 )
 

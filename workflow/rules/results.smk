@@ -6,10 +6,10 @@ rule thresholds:
         DATA / "manifests/{sweep}/dataset.json",
     output:
         DATA / "tables/{sweep}.csv",
-    params:
-        data=DATA,
     log:
         DATA / "logs/{sweep}/thresholds.log",
+    params:
+        data=DATA,
     shell:
         "phasesweep thresholds {wildcards.sweep} --data {params.data:q} --csv {output:q}"
         " 2>&1 | tee {log:q}"
@@ -22,18 +22,16 @@ rule figure:
             for sweep in OUTLINE.figures[w.figure]
         ],
         lambda w: [
-            path
-            for path in [Path(f"workflow/figures/{w.figure}.py")]
-            if path.exists()
+            path for path in [Path(f"workflow/figures/{w.figure}.py")] if path.exists()
         ],
     output:
         DATA / "figures/{figure}.pdf",
         DATA / "figures/{figure}.png",
+    log:
+        DATA / "logs/figures/{figure}.log",
     params:
         data=DATA,
         folder=DATA / "figures",
-    log:
-        DATA / "logs/figures/{figure}.log",
     shell:
         "phasesweep figure {wildcards.figure} --data {params.data:q} --output {params.folder:q}"
         " 2>&1 | tee {log:q}"

@@ -10,15 +10,15 @@ def run_versions(wildcards):
 rule run:
     output:
         DATA / "manifests/{sweep}/run.{method}.{shard}-of-{shards}.json",
+    log:
+        DATA / "logs/{sweep}/run.{method}.{shard}-of-{shards}.log",
+    # A job has a Dask cluster of its own, which uses every core.
+    threads: workflow.cores or 1
     params:
         sweep=lambda w: OUTLINE.sweep(w.sweep).file,
         versions=run_versions,
         cluster=config["cluster"],
         data=DATA,
-    log:
-        DATA / "logs/{sweep}/run.{method}.{shard}-of-{shards}.log",
-    # A job has a Dask cluster of its own, which uses every core.
-    threads: workflow.cores or 1
     shell:
         "phasesweep run {params.sweep:q} --method {wildcards.method}"
         " --shard {wildcards.shard}/{wildcards.shards} --cluster {params.cluster:q}"

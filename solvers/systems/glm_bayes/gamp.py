@@ -92,10 +92,10 @@ def gamp(
     happens at small dimension: the posterior that the messages describe gives the labels no weight.
 
     **End.** CONVERGED when the root-mean-square change of ŵ, over 1 - `damping`, is at most
-    `tolerance` (`residual`). After exact recovery V tends to zero, no label is in doubt, A is no longer an average over
-    samples and an unguarded iteration forgets everything: a point is frozen, as CONVERGED with
-    residual √V, once the curvatures -∂g have a participation number (Σ)²/Σ² below 2. MAX_STEPS
-    otherwise; DIVERGED if |ŵ|² exceeds 100 times the teacher's; NOT_FINITE.
+    `tolerance` (`residual`). After exact recovery V tends to zero, no label is in doubt, A is no
+    longer an average over samples and an unguarded iteration forgets everything: a point is frozen,
+    as CONVERGED with residual √V, once the curvatures -∂g have a participation number (Σ)²/Σ² below
+    2. MAX_STEPS otherwise; DIVERGED if |ŵ|² exceeds 100 times the teacher's; NOT_FINITE.
     """
     dtype = xp.float64 if precision == "double" else xp.float32
     model = Model.of(prior=prior, channel=channel, noise=noise)

@@ -76,12 +76,12 @@ def binary_weight(log_field: Array, *, nodes: int) -> WeightAverages:
 
 
 def step_pattern(
-    *, q: Array, v: Array, kappa: Array, nodes: int, log_x: Array | None = None
+    *, q: Array, v: Array, kappa: Array, nodes: int, log_x: Array | None = None, reach: float = 12.0
 ) -> PatternAverages:
     """Averages for y z > kappa; `log_x` = -β, or None for hard constraints.
 
     At finite β the force ends where H(u) ~ x, on a scale of 1/u: panels as fine as half the width
-    of the bump are laid up to u = 12, beyond which x < 1e-31 would be needed to notice.
+    of the bump are laid up to u = `reach`, enough for β < reach²/2 or if u hardly gets there.
     """
     slope = np.sqrt(q / v)
     ideal = kappa / np.sqrt(q)
@@ -90,8 +90,8 @@ def step_pattern(
     if log_x is None:
         distance, w = bump_distances(centre, np.minimum(1.0, 1.0 / slope), nodes=nodes)
     else:
-        width = np.minimum(1.0, 0.5 / slope)
-        distance, w = bump_distances(centre, width, nodes=nodes, flat=(24, 4))
+        width, fine = np.minimum(1.0, 0.5 / slope), int(np.ceil(2.0 * reach))
+        distance, w = bump_distances(centre, width, nodes=nodes, flat=(fine, 4))
     u = offset[:, None] - slope[:, None] * distance
     log_p, force = log_tail(u), hazard(u)
     log_z, violated = log_p, np.zeros_like(u)
@@ -145,8 +145,12 @@ def symmetric_pattern(
         inside = up > 0
         tails = ratio * hazard(np.abs(up)) / hazard(down)
         kept = np.where(inside, 1.0 - np.exp(log_tail(np.abs(up))) - np.exp(log_tail(down)), 1.0)
-        log_p = np.where(inside, np.log(kept), log_tail(-up) + np.log1p(-np.where(inside, 0, tails)))
-        peak = np.where(inside, density(up) / kept, hazard(-up) / (1.0 - np.where(inside, 0, tails)))
+        log_p = np.where(
+            inside, np.log(kept), log_tail(-up) + np.log1p(-np.where(inside, 0, tails))
+        )
+        peak = np.where(
+            inside, density(up) / kept, hazard(-up) / (1.0 - np.where(inside, 0, tails))
+        )
         sign = -1.0
     else:
         tails = ratio * hazard(up) / hazard(down)

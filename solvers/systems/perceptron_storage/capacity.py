@@ -16,6 +16,9 @@ from solvers.systems.perceptron_storage.first_moment import (
 from solvers.systems.perceptron_storage.model import system
 from solvers.systems.perceptron_storage.saddle import BINARY_GRID, Curve, binary_curve, blocks
 
+FIRST_MOMENT_BELOW = -9.0
+"""kappa below which overlaps change the capacity of the binary step by less than 1e-34."""
+
 
 @system.theory(
     version=1,
@@ -108,7 +111,9 @@ def _entropy_vanishes(kappa: Array, nodes: Array) -> tuple[Array, Array, Array, 
     steps, residual = np.zeros(points, dtype=np.int64), np.zeros(points)
     grid = BINARY_GRID[::6]
     for count in np.unique(nodes):
-        here = np.flatnonzero((nodes == count) & (kappa > -9.0))
+        here = np.flatnonzero((nodes == count) & (kappa >= FIRST_MOMENT_BELOW))
+        if len(here) == 0:
+            continue
 
         def curve(log_field: Array, margin: Array, count: int = int(count)) -> Curve:
             return blocks(lambda x, k: binary_curve(x, k, nodes=count), log_field, margin)

@@ -9,15 +9,10 @@ whose maximum is at alpha E[d² 1(d < s)] = 1, s = √(2x), with E = alpha P(d >
 follows from Gordon's inequality as in `capacity`, giving up the worst patterns: it is a rigorous
 lower bound for every constraint. Replica symmetry is broken above capacity, so it is not exact.
 
-**Binary weights, step** (Krauth and Mézard 1989). At finite β the replica-symmetric free entropy
-φ(β) = extr {-q̂(1-q)/2 + ∫Dt log 2cosh(√q̂ t) + alpha ∫Dt log[e^{-β} + (1 - e^{-β}) H(u)]} has energy
-e = -φ' and entropy s = φ + β e. Solutions are isolated, so that in one-step breaking the inner overlap
-is 1, and the free entropy at (β, m) is that of replica symmetry at mβ: below the temperature where
-s(β_c) = 0 the system is frozen, as in the random energy model, and E = e(β_c) = max of -φ(β)/β.
-`frozen`: stable against further breaking at β_c, else `lower_bound`.
+**Binary weights, step**: `binary_energy`.
 
-**Binary weights, rectangle and ushape**. The same with zero overlap, φ = log 2 + alpha log(P +
-e^{-β}(1-P)): the first moment of the number of weights that violate a fraction ε of the constraints
+**Binary weights, rectangle and ushape**. The frozen solution of `binary_energy` with zero overlap,
+φ(β) = log 2 + alpha log(P + e^{-β}(1-P)): the first moment of the number of weights that violate a fraction ε of the constraints
 vanishes, log 2 = alpha KL(ε | 1-P), E = alpha ε. A rigorous lower bound (Markov).
 """
 
@@ -30,9 +25,7 @@ from scipy.optimize import elementwise
 from scipy.special import erf
 
 from solvers.numerics.gaussian import Array, density, graded_rule, log_tail
-from solvers.systems.perceptron_storage.averages import binary_weight, step_pattern
 from solvers.systems.perceptron_storage.first_moment import log_probability, second_moment_shift
-from solvers.systems.perceptron_storage.saddle import binary_curve
 
 
 @dataclass(frozen=True)
@@ -54,14 +47,17 @@ def spherical_energy(alpha: Array, kappa: Array, constraint: str, *, nodes: int)
     reach = np.minimum(deepest, edge + np.sqrt(np.minimum(edge, 0.0) ** 2 + 80.0))
 
     def given_up(log_s: Array, alpha: Array, edge: Array, reach: Array) -> Array:
-        """log(alpha E[d² 1(d < s)]); d has density sides·φ(edge - d)."""
+        """log(alpha E[d² 1(d < s)]), where d has the density sides·φ(edge - d)."""
         top = np.minimum(np.exp(log_s), reach)
         rising = edge > 0
         scale = np.where(rising, 1.0 / (1.0 + np.abs(edge - top)), 1.0 / (1.0 + np.abs(edge)))
         d, w = graded_rule(top, scale, nodes=nodes)
         d = np.where(rising[:, None], top[:, None] - d, d)
-        mean = (w * d**2 * density(edge[:, None] - d)).sum(axis=-1)
-        return np.log(sides * alpha * mean)
+        # φ(edge - d) relative to its largest value in the range, which may underflow.
+        nearest = np.where(rising, edge - top, edge)
+        exponent = 0.5 * (nearest[:, None] ** 2 - (edge[:, None] - d) ** 2)
+        log_mean = np.log((w * d**2 * np.exp(exponent)).sum(axis=-1)) - 0.5 * nearest**2
+        return np.log(sides * alpha / np.sqrt(2.0 * np.pi)) + log_mean
 
     root = elementwise.find_root(
         given_up,
@@ -110,41 +106,3 @@ def symmetric_binary_energy(alpha: Array, kappa: Array, constraint: str) -> Ener
         steps=root.nit.astype(np.int64),
         residual=np.abs(entropy(root.x, *args)),
     )
-
-
-LOWEST, HIGHEST = -60.0, 28.0
-"""Ends of the interval of log q̂ in which the finite-temperature saddle point is looked for."""
-
-
-def binary_step_energy(alpha: Array, kappa: Array, *, nodes: int) -> Energy:
-    """Binary weights, step, above capacity: nested roots, log q̂ for each β, and β."""
-
-    def saddle(log_beta: Array, alpha: Array, kappa: Array) -> tuple[Array, Array, Array, Array]:
-        log_x = -np.exp(log_beta)
-
-        def miss(log_field: Array, alpha: Array, kappa: Array, log_x: Array) -> Array:
-            return np.log(binary_curve(log_field, kappa, nodes=nodes, log_x=log_x).alpha / alpha)
-
-        inner = elementwise.find_root(
-            miss,
-            (np.full_like(alpha, LOWEST), np.full_like(alpha, HIGHEST)),
-            args=(alpha, kappa, log_x),
-            tolerances={"xatol": 1e-14},
-        )
-        weight = binary_weight(inner.x, nodes=nodes)
-        pattern = step_pattern(q=weight.q, v=weight.v, kappa=kappa, nodes=nodes, log_x=log_x)
-        free_entropy = (
-            -0.5 * np.exp(inner.x) * weight.v + weight.log_weight + alpha * pattern.log_weight
-        )
-        stability = alpha * pattern.curvature * weight.replicon / weight.v**2
-        energy = alpha * pattern.violated
-        return free_entropy - log_x * energy, energy, stability, inner.x
-
-    root = elementwise.find_root(
-        lambda y, a, k: saddle(y, a, k)[0],
-        (np.full_like(alpha, -12.0), np.full_like(alpha, 4.0)),
-        args=(alpha, kappa),
-        tolerances={"xatol": 1e-13},
-    )
-    entropy, energy, stability, _ = saddle(root.x, alpha, kappa)
-    return Energy(energy, stability, root.nit.astype(np.int64), np.abs(entropy))

@@ -30,7 +30,8 @@ def log_probability(kappa: Array, constraint: str) -> Array:
     width = np.maximum(kappa, 0.0)
     with np.errstate(divide="ignore"):
         narrow = np.log(erf(width / np.sqrt(2.0)))
-    return np.where(width > 1.0, np.log1p(-2.0 * np.exp(log_tail(width))), narrow)
+    wide = np.log1p(-2.0 * np.exp(log_tail(np.maximum(width, 1.0))))
+    return np.where(width > 1.0, wide, narrow)
 
 
 def second_moment_shift(kappa: Array, constraint: str) -> Array:

@@ -57,7 +57,7 @@ from solvers.systems.perceptron_storage.patterns import patterns, samples_of
     cost=Cost(
         flops=lambda *, alpha, dimension, **_: (
             # the last factor: the factorisation leaves the cache
-            3e4 + (0.5 + 0.6 * alpha) * np.asarray(dimension, float) ** 3 * (1 + dimension / 300)
+            3e4 + (0.5 + 0.6 * alpha) * np.asarray(dimension, float) ** 3 * (1 + dimension / 600)
         ),
         memory=lambda *, alpha, dimension, **_: 8.0 * alpha * dimension,
         shared_memory=lambda *, alpha, dimension, **_: 16.0 * dimension * dimension * (2 + alpha),

@@ -162,7 +162,7 @@ system = System(
             },
             "reinforced_bp": {
                 "weights": "binary",
-                "alpha": [0.4, 0.6, 0.8],
+                "alpha": [0.3, 0.45, 0.6],
                 "dimension": [200],
                 "seed": {"count": 4},
                 "reinforcement": 0.01,

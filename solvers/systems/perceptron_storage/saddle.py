@@ -61,7 +61,8 @@ class Curve:
 def blocks(function: Callable[..., Curve], *columns: Array) -> Curve:
     """Apply `function` to slices of the columns, so that nodes times points stays small."""
     parts = [
-        function(*(c[i : i + _BLOCK] for c in columns)) for i in range(0, len(columns[0]), _BLOCK)
+        function(*(c[i : i + _BLOCK] for c in columns))
+        for i in range(0, max(1, len(columns[0])), _BLOCK)
     ]
     return Curve(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Curve)))
 

@@ -10,7 +10,7 @@ from solvers.axes import FileContent
 from solvers.contract import Cost, Status
 from solvers.systems.sgd_two_layer.descent import Run, descend
 from solvers.systems.sgd_two_layer.model import GIVES, measured, system
-from solvers.systems.sgd_two_layer.starts import start_weights
+from solvers.systems.sgd_two_layer.starts import check_start, start_weights
 
 
 def _sgd_flops(
@@ -25,6 +25,7 @@ def _sgd_flops(
 @system.simulation(
     version=1,
     gives=GIVES,
+    check=check_start,
     size="dimension",
     shares=("width", "teacher_width", "dimension"),
     cost=Cost(

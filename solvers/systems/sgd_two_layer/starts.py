@@ -59,6 +59,19 @@ def read_overlaps(initial: FileContent, *, width: int, teacher_width: int) -> Ov
     return (student + student.T) / 2, teacher, (target + target.T) / 2
 
 
+def check_start(
+    *, initial: str | FileContent, width: int, teacher_width: int, dimension: int = 0, **_: object
+) -> None:
+    """ValueError if a file does not fit the widths, or if the dimension is too small for weights."""
+    if isinstance(initial, FileContent):
+        read_overlaps(initial, width=width, teacher_width=teacher_width)
+        if 0 < dimension < width + teacher_width:
+            raise ValueError(
+                f"dimension={dimension} is too small for given overlaps of "
+                f"{width + teacher_width} units; take dimension >= {width + teacher_width}"
+            )
+
+
 def start_overlaps(
     initial: str | FileContent, *, width: int, teacher_width: int, dimension: int, seed: int
 ) -> Overlaps:
@@ -75,11 +88,7 @@ def start_weights(
     if not isinstance(initial, FileContent):
         return _random_weights(width, teacher_width, dimension, seed)
     units = width + teacher_width
-    if dimension < units:
-        raise ValueError(
-            f"dimension={dimension} is too small for given overlaps of {units} units; "
-            f"take dimension >= {units}"
-        )
+    check_start(initial=initial, width=width, teacher_width=teacher_width, dimension=dimension)
     student, teacher, target = read_overlaps(initial, width=width, teacher_width=teacher_width)
     values, vectors = np.linalg.eigh(np.block([[target, teacher.T], [teacher, student]]))
     root = (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T

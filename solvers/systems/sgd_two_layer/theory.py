@@ -12,7 +12,7 @@ from solvers.numerics.erf_integrals import excess_risk
 from solvers.numerics.ode import integrate
 from solvers.systems.sgd_two_layer.drift import drift, pack, unpack
 from solvers.systems.sgd_two_layer.model import GIVES, measured, system
-from solvers.systems.sgd_two_layer.starts import start_overlaps
+from solvers.systems.sgd_two_layer.starts import check_start, start_overlaps
 
 # The residual sums a few hundred local errors and a saddle may amplify each: measured errors of the
 # excess risk stay below the tolerance with this share of it allowed to a step.
@@ -27,12 +27,13 @@ def _ode_flops(*, width: Any, teacher_width: Any, times: Any, **_: Any) -> Any:
     """About one step for two units of time, twelve drifts of arcsines each, and bookkeeping."""
     fields = width + teacher_width
     one_drift = width * (width + 1) * fields * (fields + 1) + 3 * width * fields**2 + 1000
-    return (300 + 0.5 * times[-1]) * (12 * one_drift + 5e4)
+    return (300 + 0.5 * times[-1]) * (12 * one_drift + 1e5)
 
 
 @system.theory(
     version=1,
     gives=GIVES,
+    check=check_start,
     shares=("width", "teacher_width"),
     axes={
         "dimension": Integer(
@@ -78,7 +79,7 @@ def ode(
     Status: converged (the last time was reached), max_steps, not_finite (no slope at the start), or
     diverged. Saturating units cannot blow up in finite time, but where step_size · noise drives
     overlaps beyond about 1e8 the determinants of the integrals lose their digits, no step meets the
-    tolerance any more, and the run ends as diverged. Then the last state is repeated, with its time.
+    tolerance any more, and the run ends so. The last state is then repeated, with its time.
     """
     starts = [
         start_overlaps(
