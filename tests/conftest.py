@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+# Small products: threads of BLAS would only wait for each other. NumPy is not imported yet.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 HERE = Path(__file__).parent
 TOY = str(HERE / "toy_package")
 if TOY not in sys.path:

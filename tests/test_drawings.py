@@ -112,7 +112,7 @@ def test_separability_collapses_with_the_fitted_threshold_and_exponent():
     assert "nu" in right.get_title()
 
 
-def binary_trees():
+def binary_trees(exponent=1):
     kappas, line = [0.0, 0.5], np.linspace(0.5, 0.9, 5)
 
     def centre(kappa):
@@ -130,7 +130,8 @@ def binary_trees():
         "enumeration": measured({"kappa": kappas}, [20, 40, 80, 160], centre, seeds=200),
         "reinforced_bp": search,
     }
-    return {"binary_capacity": tree_of(asked(of="enumeration.satisfiable", exponent=1), groups)}
+    thresholds = {"of": "enumeration.satisfiable"} | ({"exponent": exponent} if exponent else {})
+    return {"binary_capacity": tree_of(asked(**thresholds), groups)}
 
 
 def test_binary_capacity_extrapolates_to_the_theory_at_zero():
@@ -148,6 +149,12 @@ def test_binary_capacity_extrapolates_to_the_theory_at_zero():
     laws = [line for line in right.lines if len(line.get_xdata()) == 200]
     ends = sorted(float(line.get_ydata()[0]) for line in laws)
     assert ends == pytest.approx(heights["D"], abs=1e-9)
+
+
+def test_binary_capacity_shows_no_extrapolation_that_the_table_does_not_stand_by():
+    _, right = draw("binary_capacity", binary_trees(exponent=None)).axes
+    assert not [line for line in right.lines if line.get_marker() == "D"]
+    assert "not extrapolated" in right.get_title()
 
 
 def test_sign_perceptron_marks_thresholds_where_they_exist():

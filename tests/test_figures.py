@@ -146,8 +146,19 @@ def test_starts_are_line_styles_sizes_are_shapes_and_thresholds_take_the_colour_
 
 def test_what_is_left_out_is_said():
     figure = figures.draw_tree(overlap_tree({"x": "iteration"}))
-    assert len(figure.axes) == 4
-    assert "4 of 30 combinations" in figure.legends[0].get_title().get_text()
+    assert len(figure.axes) == 6
+    assert "6 of 30 combinations" in figure.legends[0].get_title().get_text()
+
+
+def test_a_place_without_curves_gets_no_panel_and_the_labels_move():
+    tree = overlap_tree({"x": "alpha", "y": ["overlap", "classification_error"]}).to_dict()
+    theory = tree["/state_evolution"]
+    only = theory["classification_error"].where(theory["prior"] == "rademacher")
+    tree["/state_evolution"] = theory.assign(classification_error=only)
+    figure = figures.draw_tree(xr.DataTree.from_dict(tree))
+    assert [ax.get_title() for ax in figure.axes] == ["gaussian", "rademacher", ""]
+    assert [ax.get_ylabel() for ax in figure.axes] == ["overlap", "", "classification error"]
+    assert all(ax.get_xlabel() for ax in (figure.axes[0], figure.axes[2]))
 
 
 def test_words_are_skipped_and_a_line_breaks_where_it_is_not_defined():
@@ -241,6 +252,13 @@ def test_a_drawing_takes_precedence_and_reads_the_sweeps_it_names(root, tmp_path
     scripts.joinpath("empty.py").write_text("SWEEPS = ()\n")
     monkeypatch.setattr(figures, "project_root", lambda: tmp_path)
     assert all(path.exists() for path in figures.make("mine", root))
+    tree = xr.open_datatree(root / "datasets" / "windows", engine="zarr", consolidated=True)
+    tree["cover"].attrs |= {"points_present": 3, "points_failed": 3}
+    monkeypatch.setattr(figures, "open_dataset", lambda *_: tree)
+    with pytest.raises(UserError, match="windows: no point of cover"):
+        figures.make("mine", root)
+    monkeypatch.undo()
+    monkeypatch.setattr(figures, "project_root", lambda: tmp_path)
     with pytest.raises(UserError, match=r"no dataset 'absent'.*phasesweep dataset"):
         figures.make("other", root)
     with pytest.raises(UserError, match="draw missing"):
@@ -299,7 +317,7 @@ def test_every_drawing_names_its_sweeps_literally_and_they_exist():
 
 
 def test_values_are_chosen_evenly_with_both_ends():
-    panels, note = plan.thin(list(range(10)))
+    panels, note = plan.thin(list(range(10)), most=4)
     assert panels == [0, 3, 6, 9]
     assert note.startswith("4 of 10")
-    assert plan.thin([1, 2]) == ([1, 2], "")
+    assert plan.thin([1, 2], most=2) == ([1, 2], "")

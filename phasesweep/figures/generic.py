@@ -53,11 +53,12 @@ def draw(datasets: Datasets, *, title: str, wish: Mapping[str, Any]) -> Figure:
             "see whether its points were computed (phasesweep plan SWEEP)"
         )
     rows = [name for name in plan.y if any(d.observable == name for d in drawn)]
-    columns, left_out = thin(sorted({d.panel for d in drawn}))
+    columns, left_out = thin(sorted({d.panel for d in drawn}), most=4 if len(rows) > 1 else 6)
     drawn = [d for d in drawn if d.panel in columns]
     flags = {n for n in rows if any(is_flag(d[n]) for d in datasets.values() if n in d)}
     with look.style():
-        figure, places = _layout(rows, columns)
+        filled = {(d.observable, d.panel) for d in drawn}
+        figure, places = _layout(rows, columns, filled)
         colour_of = look.colours(plan.hues)
         marked: dict[str, None] = {}
         for (name, panel), ax in places.items():
@@ -67,7 +68,7 @@ def draw(datasets: Datasets, *, title: str, wish: Mapping[str, Any]) -> Figure:
             if ticks:
                 ax.set_xticks(range(len(ticks)), [look.words(word) for word in ticks])
             marked |= dict.fromkeys(_thresholds(ax, here, datasets, plan, panel, colour_of))
-        _name_axes(places, datasets, plan, rows, columns, flags)
+        _name_axes(places, datasets, plan, flags)
         notes = "; ".join(note for note in (*plan.notes, left_out) if note)
         entries = handles(drawn, datasets, plan, colour_of, list(marked))
         look.legend(figure, entries, heading=f"shown: {notes}" if notes else "")
@@ -75,17 +76,27 @@ def draw(datasets: Datasets, *, title: str, wish: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _layout(rows: list[str], columns: list[int]) -> tuple[Figure, dict[tuple[str, int], Axes]]:
-    """A panel for each observable (rows) and choice of the other axes (columns), or wrapped."""
+def _is_grid(rows: list[str], columns: list[int], filled: set[tuple[str, int]]) -> bool:
+    """Whether observables make rows and the other axes columns: both several, with few holes."""
+    places = len(rows) * len(columns)
+    return len(rows) > 1 and len(columns) > 1 and len(filled) >= 0.75 * places
+
+
+def _layout(
+    rows: list[str], columns: list[int], filled: set[tuple[str, int]]
+) -> tuple[Figure, dict[tuple[str, int], Axes]]:
+    """A panel for each observable and choice of the other axes that holds something."""
     keys = [(name, panel) for name in rows for panel in columns]
-    if len(rows) > 1 and len(columns) > 1:
+    if _is_grid(rows, columns, filled):
         figure, axes = look.panels(rows=len(rows), columns=len(columns), share_y=True)
     else:
-        across = 3 if len(keys) == 3 else min(2, len(keys))
+        keys = [key for key in keys if key in filled]
+        across = 3 if len(keys) in (3, 5, 6) else min(2, len(keys))
         figure, axes = look.panels(rows=-(-len(keys) // across), columns=across)
-    for spare in axes.flat[len(keys) :]:
-        spare.remove()
-    return figure, dict(zip(keys, axes.flat, strict=False))
+    places = dict(zip(keys, axes.flat, strict=False))
+    for ax in [*axes.flat[len(keys) :], *(places[k] for k in keys if k not in filled)]:
+        ax.remove()
+    return figure, {key: places[key] for key in keys if key in filled}
 
 
 def _fill(
@@ -182,23 +193,21 @@ def _thresholds(
 
 
 def _name_axes(
-    places: Mapping[tuple[str, int], Axes],
-    datasets: Datasets,
-    plan: Plan,
-    rows: list[str],
-    columns: list[int],
-    flags: set[str],
+    places: Mapping[tuple[str, int], Axes], datasets: Datasets, plan: Plan, flags: set[str]
 ) -> None:
-    """Axis labels, and the values of a panel above it."""
-    grid = len(rows) > 1 and len(columns) > 1
-    x_attributes = attributes_of(datasets, plan.x)
+    """Axis labels at the left and below, and the values of a panel above it."""
+    rows, columns = ([*dict.fromkeys(k)] for k in zip(*places, strict=True))
+    grid = _is_grid(rows, columns, set(places))
     for (name, panel), ax in places.items():
-        if not grid or panel == columns[0]:
+        row = [p for n, p in places if n == name]
+        column = [n for n, p in places if p == panel]
+        if not grid or panel == row[0]:
             text = look.label(name, attributes_of(datasets, name))
             ax.set_ylabel(f"fraction {text}" if name in flags else text)
-        if not grid or name == rows[-1]:
-            ax.set_xlabel(look.label(plan.x, x_attributes))
-        if plan.panels[panel] and (not grid or name == rows[0]):
+            ax.tick_params(labelleft=True)
+        if not grid or name == column[-1]:
+            ax.set_xlabel(look.label(plan.x, attributes_of(datasets, plan.x)))
+        if plan.panels[panel] and (not grid or name == column[0]):
             parts = [
                 look.value_text(axis, attributes_of(datasets, axis), value)
                 for axis, value in plan.panels[panel].items()

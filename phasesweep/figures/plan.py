@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MOST_OBSERVABLES = 4
-MOST_PANELS = 4
 MOST_HUES = 7
 BOOKKEEPING = ("status", "steps", "residual", "seconds", "samples")
 
@@ -104,13 +103,11 @@ def make_plan(datasets: Datasets, wish: Mapping[str, Any]) -> Plan | None:
     )
 
 
-def thin(panels: list[Any]) -> tuple[list[Any], str]:
-    """At most `MOST_PANELS` of the panels that hold something, and the words that say so."""
-    if len(panels) <= MOST_PANELS:
+def thin(panels: list[Any], *, most: int) -> tuple[list[Any], str]:
+    """At most so many of the panels that hold something, and the words that say so."""
+    if len(panels) <= most:
         return panels, ""
-    return _spread(
-        panels, MOST_PANELS
-    ), f"{MOST_PANELS} of {len(panels)} combinations of the other axes"
+    return _spread(panels, most), f"{most} of {len(panels)} combinations of the other axes"
 
 
 def values_of(dataset: xr.Dataset, axis: str) -> list[Any]:

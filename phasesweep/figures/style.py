@@ -193,11 +193,11 @@ def _length(text: str) -> int:
 
 def plain_log(ax: Axes) -> None:
     """A logarithmic y axis of a decade or two, with plain numbers 1, 2, 5, 10 … on it."""
-    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    ax.yaxis.set_major_formatter(ScalarFormatter())
+    ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 

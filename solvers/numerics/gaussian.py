@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import erfcx, log_ndtr
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[Any]
 
 CUTOFF = 10.0
 """Integrals are cut at |t| = CUTOFF (and as far beyond the centre), where H < 1e-23."""

@@ -93,7 +93,8 @@ def _thresholds(ax: Axes, tree: xr.DataTree) -> list[Line2D]:
         values = np.array([r.value for r in levels])
         errors = np.array([r.error for r in levels])
         style.error_points(ax, 1 / sizes, values, errors, color=color, zorder=3)
-        for limit in (r for r in own if r.kind == "extrapolated" and np.isfinite(r.nu)):
+        limit = next((r for r in own if r.kind == "extrapolated" and r.status == "ok"), None)
+        if limit:
             used = np.isin(sizes, limit.sizes)
             law = extrapolate(
                 sizes=sizes[used], values=values[used], errors=errors[used], exponent=1 / limit.nu
@@ -103,6 +104,8 @@ def _thresholds(ax: Axes, tree: xr.DataTree) -> list[Line2D]:
             style.error_points(
                 ax, 0, limit.value, limit.error, color=color, marker="D", filled=False, zorder=3
             )
+        else:
+            ax.set_title("not extrapolated: see the threshold table", fontsize=8)
         theory = {r.theory for r in own if np.isfinite(r.theory)}
         for value in theory:
             ax.plot(0, value, color=color, marker="*", markersize=8, clip_on=False, zorder=2)

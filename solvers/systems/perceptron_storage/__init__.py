@@ -10,7 +10,7 @@ pattern mu if with z_mu = x_mu·w, a N(0, 1) variable for fixed w,
 
 The instance is satisfiable if one w satisfies all. The capacity alpha_c is where that stops to be
 typical for dimension to infinity; below it there is the entropy of solutions, above it the ground
-state energy, the least number of violated constraints per weight, E_GS; and with that, at kappa = 0,
+state energy E_GS, the least number of violated constraints per weight, and with it, at kappa = 0,
 the Rademacher complexity of the class of sign perceptrons, E_GS = (alpha/2)(1 - R).
 
 **Methods.** `capacity` and `replica` for dimension to infinity; `cover`, the exact probability of

@@ -1,18 +1,19 @@
 r"""Ground-state energy of the binary perceptron with step constraint, above capacity.
 
-Krauth and Mézard (1989). At inverse temperature β, with the number of violated constraints as energy,
-the replica-symmetric free entropy per weight is
+Krauth and Mézard (1989). At inverse temperature β, the energy being the number of violated
+constraints, the replica-symmetric free entropy per weight is
 
     φ(β) = extr -q̂(1-q)/2 + ∫Dt log 2cosh(√q̂ t) + alpha ∫Dt log[e^{-β} + (1 - e^{-β}) H(u)],
 
-u = (kappa - √q t)/√(1-q), with energy e = -φ' and entropy s = φ + β e. Low-energy configurations are
-isolated, so in one-step breaking the inner overlap is 1 and the free entropy at (β, m) is that of
-replica symmetry at mβ, divided by m: below the temperature of s(β_c) = 0 the system is frozen, as in
-the random energy model, and the ground-state energy is e(β_c), the maximum over β of -φ(β)/β.
+u = (kappa - √q t)/√(1-q), with energy e = -φ' and entropy s = φ + β e. Low-energy configurations
+are isolated, so in one-step breaking the inner overlap is 1 and the free entropy at (β, m) is that
+of replica symmetry at mβ, divided by m: below the temperature of s(β_c) = 0 the system is frozen,
+as in the random energy model, and the ground-state energy is e(β_c), the maximum over β of
+-φ(β)/β. (One-step breaking with inner overlap below 1 is not considered.)
 
 For given (q̂, β) the saddle-point equations give q and alpha without iteration (`saddle`). The curve
-s(q̂, β) = 0 is tabulated from capacity (β -> ∞) down in β, once for each kappa; an alpha between two
-of its points is then found on it by nested roots in log β and log q̂.
+s(q̂, β) = 0 is tabulated from capacity (β -> ∞) down in β, once for each kappa; an alpha between
+two of its points is then found on it by nested roots in log β and log q̂.
 """
 
 from __future__ import annotations

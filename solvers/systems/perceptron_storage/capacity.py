@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from solvers.systems.perceptron_storage.first_moment import (
     zero_overlap_stability,
 )
 from solvers.systems.perceptron_storage.model import system
-from solvers.systems.perceptron_storage.saddle import BINARY_GRID, Curve, binary_curve, blocks
+from solvers.systems.perceptron_storage.saddle import BINARY_GRID, binary_curve, blocks
 
 FIRST_MOMENT_BELOW = -9.0
 """kappa below which overlaps change the capacity of the binary step by less than 1e-34."""
@@ -42,16 +43,16 @@ def capacity(*, kappa: Array, constraint: str, weights: str, nodes: Array) -> di
 
     Step, kappa >= 0: `exact`, a convex problem (Cover 1965 at kappa = 0; Shcherbina and Tirozzi,
     Commun. Math. Phys. 234, 383 (2003)). Otherwise `upper_bound`: replica symmetry is broken, but
-    Gordon's comparison of min_w |Xw - z|, z allowed, with min_z |g - z| - |h| needs no convexity, so
-    that the formula is a rigorous upper bound (Stojnic, arXiv:1306.3980 for the step, kappa < 0).
+    Gordon's comparison of min_w |Xw - z|, z allowed, with min_z |g - z| - |h| needs no convexity:
+    the formula is a rigorous upper bound (Stojnic, arXiv:1306.3980 for the step, kappa < 0).
 
     **Binary weights, step** (Krauth and Mézard 1989): the alpha where the replica-symmetric entropy
     (see `replica`) vanishes, 0.8330786... at kappa = 0. In the parameter q̂ of `saddle` entropy and
     alpha are explicit, so that it is one root in one unknown. `replica_symmetric`: believed exact,
     and proved at kappa = 0 up to conditions on an explicit function: lower bound Ding and Sun
     (STOC 2019, arXiv:1809.07742), upper bound Huang (FOCS 2024, arXiv:2404.18902). The saddle point
-    is stable for all kappa (checked at each: else `upper_bound`). For kappa < -9 overlap corrections
-    are below 1e-34 and the first-moment formula is used.
+    is stable for all kappa (checked at each: else `upper_bound`). For kappa < -9 corrections from
+    overlaps are below 1e-34 and the first-moment formula is used.
 
     **Binary weights, rectangle and ushape**: first moment, -log 2/log P. Rectangle: `exact` (Aubin,
     Perkins and Zdeborová 2019; Abbe, Li and Sly, FOCS 2021, arXiv:2102.13069; Perkins and Xu, STOC
@@ -115,8 +116,7 @@ def _entropy_vanishes(kappa: Array, nodes: Array) -> tuple[Array, Array, Array, 
         if len(here) == 0:
             continue
 
-        def curve(log_field: Array, margin: Array, count: int = int(count)) -> Curve:
-            return blocks(lambda x, k: binary_curve(x, k, nodes=count), log_field, margin)
+        curve = partial(blocks, partial(binary_curve, nodes=int(count)))
 
         def entropy(log_field: Array, margin: Array, curve: Any = curve) -> Array:
             return curve(log_field, margin).entropy

@@ -12,8 +12,9 @@ lower bound for every constraint. Replica symmetry is broken above capacity, so 
 **Binary weights, step**: `binary_energy`.
 
 **Binary weights, rectangle and ushape**. The frozen solution of `binary_energy` with zero overlap,
-φ(β) = log 2 + alpha log(P + e^{-β}(1-P)): the first moment of the number of weights that violate a fraction ε of the constraints
-vanishes, log 2 = alpha KL(ε | 1-P), E = alpha ε. A rigorous lower bound (Markov).
+φ(β) = log 2 + alpha log(P + e^{-β}(1-P)): the first moment of the number of weights that violate a
+fraction ε of the constraints is one, log 2 = alpha KL(ε | 1-P), and E = alpha ε. A rigorous lower
+bound (Markov).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 from scipy.optimize import elementwise
 from scipy.special import erf
 
-from solvers.numerics.gaussian import Array, density, graded_rule, log_tail
+from solvers.numerics.gaussian import Array, graded_rule, log_tail
 from solvers.systems.perceptron_storage.first_moment import log_probability, second_moment_shift
 
 

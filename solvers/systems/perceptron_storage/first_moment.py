@@ -1,7 +1,7 @@
 r"""First-moment formulas: rectangle and ushape constraints, and their zero-overlap stability.
 
 With P = P(constraint) for z ~ N(0, 1), the mean number of binary solutions is exp(dimension s),
-s = log 2 + alpha log P. Symmetric constraints have a saddle point of zero overlap with that entropy.
+s = log 2 + alpha log P. Symmetric constraints have a saddle point q = 0 with that entropy.
 The second moment, sum over pairs at overlap ρ, has the exponent
 
     2 s + h(ρ) + alpha log(P_2(ρ)/P²),    h(ρ) = -ρ²/2 + ...,    log(P_2/P²) = Δ² ρ²/2 + ...,

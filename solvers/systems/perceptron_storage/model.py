@@ -125,8 +125,9 @@ system = System(
     source=(
         "T. M. Cover, IEEE Trans. Electron. Comput. EC-14, 326 (1965); E. Gardner, J. Phys. A 21,"
         " 257 (1988); E. Gardner and B. Derrida, J. Phys. A 21, 271 (1988); W. Krauth and"
-        " M. Mézard, J. Phys. France 50, 3057 (1989); B. Aubin, W. Perkins and L. Zdeborová, J. Phys. A 52,"
-        " 294003 (2019), arXiv:1901.00314; A. Abbara, B. Aubin, F. Krzakala and L. Zdeborová, MSML"
+        " M. Mézard, J. Phys. France 50, 3057 (1989); B. Aubin, W. Perkins and L. Zdeborová,"
+        " J. Phys. A 52, 294003 (2019), arXiv:1901.00314; A. Abbara, B. Aubin, F. Krzakala and"
+        " L. Zdeborová, MSML"
         " (2020), arXiv:1912.02729"
     ),
     demo={
