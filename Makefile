@@ -34,7 +34,7 @@ format: $(VENV)/.installed-dev
 	snakefmt Snakefile workflow
 
 bench: $(VENV)/.installed-dev
-	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script --short || exit 1; done
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python -m $$(echo $$script | tr / . | sed s/.py$$//) --short || exit 1; done
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \

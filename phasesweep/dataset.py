@@ -153,8 +153,8 @@ def _attributes(name: str, observable: Observable) -> dict[str, Any]:
     if observable.labels:
         attributes |= _flags(observable.labels)
         del attributes["units"]
-    elif name != "seconds":
-        attributes["comment"] = COMMENT
+    else:
+        attributes |= {"kind": observable.kind, "comment": COMMENT}
     return attributes
 
 

@@ -146,6 +146,7 @@ def parse_sweep(data: Any, *, name: str, where: str, folder: Path = Path()) -> S
                 f"{where}: {label} must have one value; given {_show(spec)}; "
                 "put several values under axes"
             )
+    _check_results(data, grids, where)
     return Sweep(
         name=name,
         title=data.get("title", name.replace("_", " ")),
@@ -155,6 +156,34 @@ def parse_sweep(data: Any, *, name: str, where: str, folder: Path = Path()) -> S
         figure=dict(data.get("figure") or {}),
         content=json.dumps(data, sort_keys=True, default=str),
     )
+
+
+def _check_results(data: Mapping[str, Any], grids: Mapping[str, MethodGrid], where: str) -> None:
+    """The thresholds and the figure of a sweep name only what its methods have."""
+    for number, entry in enumerate(data.get("thresholds") or []):
+        at = f"{where}: thresholds.{number}"
+        for role in ("of", "beside"):
+            if role in entry:
+                method, observable = entry[role].split(".")
+                if method not in grids:
+                    raise unknown("method in this sweep", method, grids, f"{at}.{role}")
+                gives = grids[method].method.gives
+                if observable not in gives:
+                    raise unknown(f"observable of {method}", observable, gives, f"{at}.{role}")
+        axes = grids[entry["of"].split(".")[0]].method.axes
+        if "along" in entry and entry["along"] not in axes:
+            raise unknown("axis", entry["along"], axes, f"{at}.along")
+    figure = data.get("figure") or {}
+    given = {n: o for grid in grids.values() for n, o in grid.method.observables.items()}
+    axes = {axis for grid in grids.values() for axis in grid.method.axes}
+    further = {dim for observable in given.values() for dim in observable.dims}
+    same = figure.get("same") or {}
+    for name in (*figure.get("y", ()), *same, *same.values()):
+        if name not in given:
+            raise unknown("observable", name, given, f"{where}: figure")
+    for role, allowed in (("x", {*axes, *further}), ("hue", axes)):
+        if role in figure and figure[role] not in allowed:
+            raise unknown("axis", figure[role], sorted(allowed), f"{where}: figure.{role}")
 
 
 def find_system(name: str, where: str = "") -> System:

@@ -34,7 +34,9 @@ def test_tail_functions_have_full_relative_accuracy(x):
         if x <= 30:
             first, second = excess_moments(x)
             assert abs(mp.mpf(float(first)) / (phi - x * tail) - 1) < 4e-15 + relative
-            assert abs(mp.mpf(float(second)) / ((1 + x * x) * tail - x * phi) - 1) < 8e-15 + relative
+            assert (
+                abs(mp.mpf(float(second)) / ((1 + x * x) * tail - x * phi) - 1) < 8e-15 + relative
+            )
 
 
 def test_hazard_at_the_ends():
@@ -72,6 +74,7 @@ def test_bump_of_squared_hazard_against_adaptive_quadrature(centre, width):
         # Further left phi/H = x + 1/x - 2/x^3 + 10/x^5, squared.
         series = [m for m in marks if m <= centre - 150 * width]
         if series:
+
             def far(t):
                 x = (centre - t) / mp.mpf(width)
                 return mp.npdf(t) * (x + 1 / x - 2 / x**3 + 10 / x**5) ** 2

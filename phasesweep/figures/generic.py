@@ -40,8 +40,14 @@ MOST_POINTS = 48
 def draw(datasets: Datasets, *, title: str, wish: Mapping[str, Any]) -> Figure:
     """The figure of some methods' datasets; `wish` may name x, y (a list) and hue.
 
-    Raises UserError if no observable holds a finite number along any axis.
+    Its `same` maps an observable to the one whose panel it shares (an exact probability beside the
+    measured fraction). Raises UserError if no observable holds a finite number along any axis.
     """
+    same = wish.get("same", {})
+    datasets = {
+        method: d.rename({a: b for a, b in same.items() if a in d and b not in d})
+        for method, d in datasets.items()
+    }
     plan = make_plan(datasets, wish)
     ticks = _word_ticks(datasets, plan.x) if plan else []
     if plan and ticks:

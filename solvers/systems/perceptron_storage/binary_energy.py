@@ -72,7 +72,7 @@ def frozen_energy(alpha: Array, kappa: float, *, log_field_c: float, nodes: int)
     """Energies at one kappa for alpha above capacity, where log q̂ is `log_field_c`.
 
     Between capacity and the first point of the curve (a relative distance below 1e-10) the energy
-    is zero to 1e-12. NaN for kappa > 5 and for alpha > 1e7.
+    is zero to 1e-12. NaN for kappa > 5 and for alpha > 1e7, which takes in the capacities of all kappa < -5.3.
     """
     points = len(alpha)
     energy, stability = np.full(points, np.nan), np.full(points, np.nan)
@@ -83,6 +83,8 @@ def frozen_energy(alpha: Array, kappa: float, *, log_field_c: float, nodes: int)
     reach = float(((max(kappa, 0.0) + 9.0 * np.sqrt(at_capacity.q)) / np.sqrt(at_capacity.v))[0])
     x, y, curve = _curve(kappa, log_field_c, nodes=nodes, reach=reach)
 
+    if len(curve) < 2:
+        return Energy(energy, stability, steps, residual)
     here = np.flatnonzero(alpha <= min(curve[-1], LARGEST_ALPHA))
     target = np.log(np.maximum(alpha[here], curve[0]))
     right = np.clip(np.searchsorted(np.log(curve), target), 1, len(curve) - 1)

@@ -26,9 +26,10 @@ FIRST_MOMENT_BELOW = -9.0
     gives=("alpha_c", "validity"),
     cost=Cost(
         flops=lambda *, weights, constraint, **_: (
-            4e6 if weights == "binary" and constraint == "step" else 1e4
+            2.5e6 if weights == "binary" and constraint == "step" else 1e4
         ),
-        memory=lambda **_: 2e6,
+        memory=lambda **_: 1e4,
+        shared_memory=lambda **_: 3e7,
     ),
 )
 def capacity(*, kappa: Array, constraint: str, weights: str, nodes: Array) -> dict[str, Any]:

@@ -51,5 +51,5 @@ def zero_overlap_stability(alpha: Array, kappa: Array, constraint: str) -> Array
 
 def first_moment_capacity(kappa: Array, constraint: str) -> Array:
     """alpha where the mean number of binary solutions is 1: -log 2/log P; 0 if P = 0."""
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         return -np.log(2.0) / log_probability(kappa, constraint)

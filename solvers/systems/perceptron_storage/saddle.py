@@ -18,7 +18,9 @@ now in the parameter log(q/(1-q)). For rectangle and ushape q = 0 solves the equ
 the curve is a local minimum of s. The physical saddle is the minimum over q (the replica limit
 turns the maximum into a minimum). The curves are increasing, with one solution, for every kappa
 of practical interest; where they are not (binary step for kappa < -2.5, rectangle for kappa > 2.5)
-the solutions are compared. **Stability** against breaking replica symmetry (de Almeida and Thouless):
+the solutions are compared.
+
+**Stability** against breaking replica symmetry (de Almeida and Thouless):
 alpha E[(v ∂_ω² log Z)²] E[sech⁴]/v² < 1, without the factor of E[sech⁴]/v² for the sphere.
 """
 

@@ -1,0 +1,86 @@
+"""Simulation: one instance shared in lockstep, a hypercube walked, normals drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.common import arguments, compare
+from phasesweep.grid import expand
+from phasesweep.sweepfile import single_method
+from solvers.contract import load_system
+from solvers.numerics.random import Stream
+
+
+def columns(system: str, method: str, **axes: object) -> tuple:
+    """(method, its values as one batch) for one instance and a list of alphas."""
+    declared = load_system(system).methods[method]
+    points = expand(single_method(declared, axes, "benchmark"), lambda *_: np.zeros(0))
+    values = {n: points.columns[n] for n in declared.columns}
+    values |= {n: points.value(n, 0) for n in declared.single}
+    return declared, len(points), values
+
+
+def one_by_one(method, count: int, values: dict) -> None:
+    """The same points, each as a batch of its own."""
+    for i in range(count):
+        method(1, {n: v[i : i + 1] if n in method.columns else v for n, v in values.items()})
+
+
+def matrix_enumeration(rows: np.ndarray, alphas: np.ndarray) -> list[int]:
+    """Solutions by one product with all configurations, in blocks."""
+    dimension = rows.shape[1]
+    counts = np.zeros(len(alphas), np.int64)
+    samples = np.floor(alphas * dimension + 0.5).astype(int)
+    for start in range(0, 2**dimension, 2**14):
+        bits = np.arange(start, min(start + 2**14, 2**dimension))
+        weights = 1.0 - 2.0 * ((bits[:, None] >> np.arange(dimension)) & 1)
+        good = np.cumprod(weights @ rows.T > 0, axis=1)
+        counts += np.array([good[:, n - 1].sum() if n else len(bits) for n in samples])
+    return counts.tolist()
+
+
+def main() -> None:
+    """Print the comparisons."""
+    given = arguments(dimension=2000, alphas=32, spins=20, rows=4000)
+    alphas = np.linspace(0.1, 1.2, given.alphas).tolist()
+    gamp, count, values = columns(
+        "glm_bayes", "gamp", prior="rademacher", alpha=alphas, dimension=given.dimension, seed=0
+    )
+    compare(
+        f"GAMP, dimension {given.dimension}, {count} alphas up to 1.2, one instance",
+        ("lockstep (phasesweep)", lambda: gamp(count, values)),
+        ("one point at a time", lambda: one_by_one(gamp, count, values)),
+        work=count,
+        unit="points",
+        repeats=given.repeats,
+    )
+    spins = max(given.spins, 16) if given.short else given.spins
+    walk, count, values = columns(
+        "perceptron_storage", "enumeration", weights="binary", alpha=alphas, dimension=spins, seed=0
+    )
+    rows = np.random.default_rng(0).normal(size=(2 * spins, spins))
+    compare(
+        f"counting all solutions, {spins} spins, {count} alphas",
+        ("walk of the hypercube (phasesweep)", lambda: walk(count, values)),
+        ("matrix products in blocks", lambda: matrix_enumeration(rows, np.array(alphas))),
+        work=2**spins,
+        unit="configurations",
+        repeats=given.repeats,
+    )
+    stream = Stream("benchmark", 0, 1000, "design")
+    generator = np.random.default_rng(0)
+    compare(
+        f"single-precision normals, {given.rows} x 1000",
+        (
+            "addressable rows (phasesweep)",
+            lambda: stream.normals(0, given.rows, 1000, dtype=np.float32),
+        ),
+        ("numpy Generator", lambda: generator.standard_normal((given.rows, 1000), np.float32)),
+        work=given.rows * 1000,
+        unit="numbers",
+        repeats=given.repeats,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What the benchmarks share: repeated timing of two alternatives in one run, and how to print it."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections.abc import Callable
+from datetime import date
+from importlib.metadata import version
+
+
+def best(function: Callable[[], object], repeats: int) -> float:
+    """Shortest of several wall times, after one call to compile and warm up."""
+    function()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def compare(
+    claim: str,
+    ours: tuple[str, Callable[[], object]],
+    other: tuple[str, Callable[[], object]],
+    *,
+    work: float = 1.0,
+    unit: str = "run",
+    repeats: int = 3,
+) -> float:
+    """Time both, print a line with both rates and their ratio, and return the ratio."""
+    seconds = best(ours[1], repeats)
+    theirs = best(other[1], repeats)
+    print(f"{claim}")
+    for (name, _), taken in ((ours, seconds), (other, theirs)):
+        print(f"    {name:<44} {taken:10.4f} s  {work / taken:12,.0f} {unit}/s")
+    print(f"    ratio {theirs / seconds:.1f}")
+    return theirs / seconds
+
+
+def arguments(**sizes: int) -> argparse.Namespace:
+    """Command-line sizes with their defaults; --short takes a quarter of each."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--short", action="store_true", help="a quarter of each size")
+    parser.add_argument("--repeats", type=int, default=3)
+    for name, size in sizes.items():
+        parser.add_argument(f"--{name}", type=int, default=size)
+    given = parser.parse_args()
+    if given.short:
+        for name in sizes:
+            setattr(given, name, max(1, getattr(given, name) // 4))
+    packages = ", ".join(f"{n} {version(n)}" for n in ("numpy", "scipy", "numba", "zarr"))
+    print(f"{date.today()}, {platform.machine()}, Python {platform.python_version()}, {packages}")
+    return given
