@@ -61,12 +61,13 @@ def main() -> None:
     """Print the comparisons."""
     given = arguments(points=400_000, rows=20_000)
     points = enumeration_points(given.points)
+
+    def fresh_keys() -> list[bytes]:
+        return Points(points.method, points.columns, points.values, len(points)).keys
+
     compare(
         f"keys of {len(points):,} points",
-        (
-            "columns (phasesweep)",
-            lambda: Points(points.method, points.columns, points.values, len(points)).keys,
-        ),
+        ("columns (phasesweep)", fresh_keys),
         ("one dictionary a point (json + blake2b)", lambda: keys_one_by_one(points)),
         work=len(points),
         unit="points",
@@ -99,11 +100,8 @@ def main() -> None:
         keys = key_array(few.keys)
 
         def found() -> np.ndarray:
-            return (
-                Cache(Path(folder) / "segments")
-                .present("perceptron_storage", "enumeration", 1)
-                .status_of(keys)
-            )
+            cache = Cache(Path(folder) / "segments")
+            return cache.present("perceptron_storage", "enumeration", 1).status_of(keys)
 
         def listed() -> list[bool]:
             return [

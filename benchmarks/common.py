@@ -1,4 +1,4 @@
-"""What the benchmarks share: repeated timing of two alternatives in one run, and how to print it."""
+"""What the benchmarks share: timing two alternatives in one run, and how to print it."""
 
 from __future__ import annotations
 

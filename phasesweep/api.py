@@ -68,14 +68,16 @@ def solve(
     asked, blocks, report = solve_points(
         system, method, axes, _cache(data), cluster=read_cluster(cluster)
     )
+    from phasesweep.windows import with_index
+
     dataset = method_dataset(asked, blocks)
     dataset.attrs["failures"] = json.dumps(report.failures)
-    return decode_words(dataset)
+    return with_index(decode_words(dataset))
 
 
 def thresholds(sweep: str, *, data: str | Path | None = None) -> pd.DataFrame:
     """The threshold table of a sweep's dataset: theory beside simulation, in standard errors."""
-    tree = open_dataset(sweep, None, data_root(data))
+    tree = open_dataset(sweep, None, data_root(data), wide=True)
     return scaling.to_frame(threshold_rows(tree))
 
 

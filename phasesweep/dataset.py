@@ -4,10 +4,10 @@ The dataset of a sweep is a disposable view: one Zarr v3 store with a group per 
 beside the old one and swapped in. It can always be rebuilt from the cache.
 
 Dimensions are the axes with several values, in the sweep's order; other axes are scalar
-coordinates. A window axis has one coordinate, the union of its values, so that `.sel(alpha=0.8,
-method="nearest")` works; cells that were not asked are NaN (`status` is -1 there), and so are the
-observables of failed points. Flags and integers are stored as floats for the same reason. Words
-are stored as CF flags, and come back as words from `open_dataset`.
+coordinates. An axis that is a window has a dimension `window`, and is a coordinate over it (see
+`windows`). Cells that were not asked are NaN (`status` is -1 there), and so are the observables
+of failed points. Flags and integers are stored as floats for the same reason. Words are stored as
+CF flags, and come back as words from `open_dataset`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from solvers.contract import Method, Observable, Status
 if TYPE_CHECKING:
     import xarray as xr
 
+WINDOW, WINDOW_AXIS = "window", "window_axis"
 CHUNK_CELLS = 2**17
 SHARD_CELLS = 2**23
 BOOKKEEPING = {
@@ -50,15 +51,19 @@ def method_dataset(points: Points, blocks: Iterable[Rows]) -> xr.Dataset:
     import xarray as xr
 
     method, blocks = points.method, list(blocks)
-    coordinates = {axis: _axis_values(points, axis) for axis in points.columns}
+    window = _window_axis(points)
+    coordinates = {axis: _axis_values(points, axis) for axis in points.columns if axis != window}
     dims = [axis for axis, values in coordinates.items() if len(values) > 1]
     shape = tuple(len(coordinates[axis]) for axis in dims)
-    place = dict(zip(points.keys, _cells(points, coordinates, dims, shape).tolist(), strict=True))
+    if window and points.window:
+        dims, shape = [*dims, WINDOW], (*shape, int(points.window[1].max()) + 1)
+    cells = _cells(points, coordinates, dims, shape)
+    place = dict(zip(points.keys, cells.tolist(), strict=True))
     targets, sources = [], []
     for rows in blocks:
-        cells = np.array([place.get(bytes(key), -1) for key in rows.keys], np.int64)
-        sources.append(np.flatnonzero(cells >= 0))
-        targets.append(cells[cells >= 0])
+        at = np.array([place.get(bytes(key), -1) for key in rows.keys], np.int64)
+        sources.append(np.flatnonzero(at >= 0))
+        targets.append(at[at >= 0])
     variables = {}
     for name, observable in method.observables.items():
         columns = [
@@ -98,7 +103,36 @@ def method_dataset(points: Points, blocks: Iterable[Rows]) -> xr.Dataset:
     }
     coords = {axis: _coordinate(points, axis, values) for axis, values in coordinates.items()}
     coords |= _further_coordinates(points, coordinates)
+    if window:
+        coords[window] = _window_coordinate(points, window, cells, dims, shape)
+        attributes[WINDOW_AXIS] = window
     return xr.Dataset(variables, coords, attributes)
+
+
+def _window_axis(points: Points) -> str | None:
+    """The axis that is a window, unless its values depend on no other axis: then it is as any."""
+    if points.window is None:
+        return None
+    axis, positions = points.window
+    pairs = np.unique(np.stack([positions, points.columns[axis]]), axis=1)
+    return axis if pairs.shape[1] > len(np.unique(positions)) else None
+
+
+def _window_coordinate(
+    points: Points, axis: str, cells: np.ndarray, dims: list[str], shape: tuple[int, ...]
+) -> tuple:
+    """The values of a window axis over the dimensions that they depend on; NaN outside the axis."""
+    table = np.full(int(np.prod(shape)), np.nan)
+    table[cells] = points.columns[axis]
+    table = table.reshape(shape)
+    kept = list(dims)
+    for dim in dims[:-1]:
+        along = kept.index(dim)
+        low = np.fmin.reduce(table, axis=along, keepdims=True)
+        if np.all((table == low) | np.isnan(table)):
+            table = low.squeeze(along)
+            kept.remove(dim)
+    return tuple(kept), table, _axis_attributes(points, axis)
 
 
 def _axis_values(points: Points, axis: str) -> list[Any]:
@@ -117,6 +151,9 @@ def _cells(
         return np.zeros(len(points), np.int64)
     index = []
     for axis in dims:
+        if axis == WINDOW and points.window:
+            index.append(points.window[1])
+            continue
         column = points.columns[axis]
         known = np.unique(column) if axis in points.values else np.asarray(coordinates[axis])
         index.append(np.searchsorted(known, column))
@@ -166,9 +203,7 @@ def _flags(words: Iterable[str]) -> dict[str, Any]:
 def _coordinate(points: Points, axis: str, values: list[Any]) -> tuple:
     """Dims, values and attributes of one axis; words become CF flags."""
     declared = points.method.axes[axis]
-    attributes: dict[str, Any] = {"long_name": declared.description or axis, "units": declared.unit}
-    if declared.symbol:
-        attributes["symbol"] = declared.symbol
+    attributes = _axis_attributes(points, axis)
     if declared.numeric:
         data = np.asarray(values)
     else:
@@ -179,6 +214,12 @@ def _coordinate(points: Points, axis: str, values: list[Any]) -> tuple:
         else:
             attributes |= _flags(str(value) for value in values)
     return ((axis,), data, attributes) if len(values) > 1 else ((), data[0], attributes)
+
+
+def _axis_attributes(points: Points, axis: str) -> dict[str, Any]:
+    declared = points.method.axes[axis]
+    attributes = {"long_name": declared.description or axis, "units": declared.unit}
+    return attributes | ({"symbol": declared.symbol} if declared.symbol else {})
 
 
 def _further_coordinates(points: Points, coordinates: Mapping[str, list[Any]]) -> dict[str, tuple]:
@@ -286,9 +327,16 @@ def dataset_names(root: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir() if p.is_symlink()) if folder.is_dir() else []
 
 
-def open_dataset(name: str, method: str | None, root: Path) -> xr.DataTree | xr.Dataset:
-    """The dataset of a sweep, lazily: a DataTree of its methods, or one method's Dataset."""
+def open_dataset(
+    name: str, method: str | None, root: Path, *, wide: bool = False
+) -> xr.DataTree | xr.Dataset:
+    """The dataset of a sweep, lazily: a DataTree of its methods, or one method's Dataset.
+
+    `wide` makes window axes ordinary dimensions (`windows.widen`), for statistics and figures.
+    """
     import xarray as xr
+
+    from phasesweep.windows import widen, with_index
 
     path = root / "datasets" / name
     if name not in dataset_names(root):
@@ -297,7 +345,8 @@ def open_dataset(name: str, method: str | None, root: Path) -> xr.DataTree | xr.
         )
         raise UserError(f"{error}; make it with: phasesweep dataset SWEEP.yaml")
     tree = xr.open_datatree(path, engine="zarr", consolidated=True)
-    groups = {group: decode_words(node.to_dataset()) for group, node in tree.children.items()}
+    finish = widen if wide else with_index
+    groups = {g: finish(decode_words(node.to_dataset())) for g, node in tree.children.items()}
     if method is None:
         return xr.DataTree.from_dict({"/": tree.to_dataset(), **groups}, name=name)
     if method not in groups:

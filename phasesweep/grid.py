@@ -36,6 +36,8 @@ class Points:
     columns: Mapping[str, np.ndarray]
     values: Mapping[str, list[Any]]
     count: int
+    window: tuple[str, np.ndarray] | None = None
+    """The axis that is a window, and the position in the window of every point."""
     clipped: int = 0
     """Points of a window that fell outside the axis and were left out."""
 
@@ -45,7 +47,8 @@ class Points:
     def take(self, index: np.ndarray) -> Points:
         """The points at these positions."""
         columns = {n: c[index] for n, c in self.columns.items()}
-        return Points(self.method, columns, self.values, len(index))
+        window = self.window and (self.window[0], self.window[1][index])
+        return Points(self.method, columns, self.values, len(index), window)
 
     def value(self, axis: str, position: int) -> Any:
         """The canonical value of one axis at one point."""
@@ -171,7 +174,9 @@ def _window(grid: MethodGrid, points: Points, centres: Centres, where: str) -> P
             f"({declared.allowed()})"
         )
     columns = {**points.take(rows).columns, axis: canonical[keep]}
-    return Points(method, columns, points.values, len(rows), int((~keep).sum()))
+    positions = np.tile(np.arange(window.points), len(points))[keep]
+    clipped = int((~keep).sum())
+    return Points(method, columns, points.values, len(rows), (axis, positions), clipped)
 
 
 def points_for(

@@ -81,7 +81,7 @@ def make_thresholds(source: str, *, data: str | None, csv: str | None, as_json: 
     root = data_root(data)
     name = Path(source).stem if Path(source).suffix in (".yaml", ".yml", ".json") else source
     target = _target(csv)
-    tree = open_dataset(name, None, root)
+    tree = open_dataset(name, None, root, wide=True)
     rows = threshold_rows(tree)
     if target:
         _write(target, scaling.to_csv(rows))

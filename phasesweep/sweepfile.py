@@ -175,13 +175,13 @@ def _check_results(data: Mapping[str, Any], grids: Mapping[str, MethodGrid], whe
             raise unknown("axis", entry["along"], axes, f"{at}.along")
     figure = data.get("figure") or {}
     given = {n: o for grid in grids.values() for n, o in grid.method.observables.items()}
-    axes = {axis for grid in grids.values() for axis in grid.method.axes}
+    swept = {axis for grid in grids.values() for axis in grid.method.axes}
     further = {dim for observable in given.values() for dim in observable.dims}
     same = figure.get("same") or {}
     for name in (*figure.get("y", ()), *same, *same.values()):
         if name not in given:
             raise unknown("observable", name, given, f"{where}: figure")
-    for role, allowed in (("x", {*axes, *further}), ("hue", axes)):
+    for role, allowed in (("x", swept | further), ("hue", swept)):
         if role in figure and figure[role] not in allowed:
             raise unknown("axis", figure[role], sorted(allowed), f"{where}: figure.{role}")
 

@@ -259,10 +259,11 @@ class System:
         """Decorator that adds a method.
 
         `gives`: its observables. `size`: the axis that is the system size of finite-size scaling.
-        `shares`: axes of one value per batch, because the batch shares an instance or because they
-        set the shape of an answer. `axes`: narrower axes or other defaults for this method alone.
-        `check`: gets the one-valued axes by keyword before anything runs, and raises ValueError with
-        a sentence if they do not fit together (a file whose arrays have another width, say).
+        `shares`: axes of one value per batch, because the batch shares an instance or because
+        they set the shape of an answer. `axes`: narrower axes or other defaults for this method
+        alone. `check`: gets the one-valued axes by keyword before anything runs, and raises
+        ValueError with a sentence if they do not fit together (a file whose arrays have another
+        width, say).
         """
         gives, shares, devices = tuple(gives), tuple(shares), tuple(devices)
 

@@ -254,7 +254,7 @@ def test_a_drawing_takes_precedence_and_reads_the_sweeps_it_names(root, tmp_path
     assert all(path.exists() for path in figures.make("mine", root))
     tree = xr.open_datatree(root / "datasets" / "windows", engine="zarr", consolidated=True)
     tree["cover"].attrs |= {"points_present": 3, "points_failed": 3}
-    monkeypatch.setattr(figures, "open_dataset", lambda *_: tree)
+    monkeypatch.setattr(figures, "open_dataset", lambda *_, **__: tree)
     with pytest.raises(UserError, match="windows: no point of cover"):
         figures.make("mine", root)
     monkeypatch.undo()

@@ -229,11 +229,26 @@ def test_a_million_keys_take_seconds():
             "no field 'threshold'.*did you mean thresholds",
         ),
         ("system: toy\nmethods: {line: {alpha: 1}}\nthresholds: [{of: line}]", "thresholds.0.of"),
-        ("system: toy\nmethods: {line: {alpha: 1}}\nthresholds: [{of: threshold.alpha_c}]", "thresholds.0.of: there is no method in this sweep 'threshold'"),
-        ("system: toy\nmethods: {line: {alpha: 1}}\nthresholds: [{of: line.paths}]", "thresholds.0.of.*did you mean path"),
-        ("system: toy\nmethods: {line: {alpha: 1}}\nthresholds: [{of: line.path, along: beta}]", "thresholds.0.along: there is no axis 'beta'"),
-        ("system: toy\nmethods: {line: {alpha: 1}}\nfigure: {y: [paths]}", "figure: there is no observable 'paths'"),
-        ("system: toy\nmethods: {line: {alpha: 1}}\nfigure: {x: beta}", "figure.x: there is no axis 'beta'"),
+        (
+            "system: toy\nmethods: {line: {alpha: 1}}\nthresholds: [{of: threshold.alpha_c}]",
+            "thresholds.0.of: there is no method in this sweep 'threshold'",
+        ),
+        (
+            "system: toy\nmethods: {line: {alpha: 1}}\nthresholds: [{of: line.paths}]",
+            "thresholds.0.of.*did you mean path",
+        ),
+        (
+            "system: toy\nmethods: {line: {alpha: 1}}\nthresholds: [{of: line.path, along: beta}]",
+            "thresholds.0.along: there is no axis 'beta'",
+        ),
+        (
+            "system: toy\nmethods: {line: {alpha: 1}}\nfigure: {y: [paths]}",
+            "figure: there is no observable 'paths'",
+        ),
+        (
+            "system: toy\nmethods: {line: {alpha: 1}}\nfigure: {x: beta}",
+            "figure.x: there is no axis 'beta'",
+        ),
         ("system: !!python/object/apply:os.system [echo]\nmethods: {}", "not valid YAML"),
     ],
 )

@@ -62,9 +62,13 @@ def test_quickstart_run_again_computes_nothing(quickstart):
     data, _, between, second = quickstart
     assert second.returncode == 0, second.stderr
     assert "Nothing to be done" in second.stderr + second.stdout
-    text = phasesweep(data, "summary", ROOT / "config" / "quickstart" / "config.yaml", "--since", between)
+    text = phasesweep(
+        data, "summary", ROOT / "config" / "quickstart" / "config.yaml", "--since", between
+    )
     assert text.splitlines()[-1].startswith("0 points computed")
-    plan = json.loads(phasesweep(data, "plan", ROOT / "config" / "quickstart" / "config.yaml", "--json"))
+    plan = json.loads(
+        phasesweep(data, "plan", ROOT / "config" / "quickstart" / "config.yaml", "--json")
+    )
     assert sum(p["missing"] for p in plan) == 0
     assert sum(p["total"] for p in plan) > 1000
 
@@ -91,7 +95,9 @@ def toy_config(tmp_path):
     sweep = ROOT / "tests" / "toy_sweep.yaml"
     config = tmp_path / "config.yaml"
     config.write_text(
-        yaml.safe_dump({"sweeps": [str(sweep)], "figures": [], "shards": {"toy_sweep": {"measure": 3}}})
+        yaml.safe_dump(
+            {"sweeps": [str(sweep)], "figures": [], "shards": {"toy_sweep": {"measure": 3}}}
+        )
     )
     return config
 
@@ -119,8 +125,14 @@ def test_shards_dry_run_and_resuming(toy_config, tmp_path):
     ("content", "message"),
     [
         ({"sweeps": ["config/sweeps/absent.yaml"]}, "absent.yaml cannot be read"),
-        ({"sweeps": ["tests/toy_sweep.yaml"], "figures": ["absent"]}, "figures: absent draws the sweep absent"),
-        ({"sweeps": ["tests/toy_sweep.yaml"], "shards": {"other": {"a": 2}}}, "shards: there is no sweep 'other'"),
+        (
+            {"sweeps": ["tests/toy_sweep.yaml"], "figures": ["absent"]},
+            "figures: absent draws the sweep absent",
+        ),
+        (
+            {"sweeps": ["tests/toy_sweep.yaml"], "shards": {"other": {"a": 2}}},
+            "shards: there is no sweep 'other'",
+        ),
     ],
 )
 def test_mistakes_in_a_configuration_are_one_sentence(tmp_path, content, message):

@@ -131,7 +131,7 @@ def _load(script: Path) -> ModuleType:
 def _tree(name: str, root: Path) -> xr.DataTree:
     import xarray as xr
 
-    tree = open_dataset(name, None, root)
+    tree = open_dataset(name, None, root, wide=True)
     assert isinstance(tree, xr.DataTree)
     return tree
 

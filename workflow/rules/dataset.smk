@@ -25,4 +25,4 @@ rule dataset:
         data=DATA,
     shell:
         "phasesweep dataset {params.sweep:q} --data {params.data:q} --manifest {output:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"

@@ -12,7 +12,7 @@ rule thresholds:
         data=DATA,
     shell:
         "phasesweep thresholds {wildcards.sweep} --data {params.data:q} --csv {output:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"
 
 
 rule figure:
@@ -34,4 +34,4 @@ rule figure:
         folder=DATA / "figures",
     shell:
         "phasesweep figure {wildcards.figure} --data {params.data:q} --output {params.folder:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"

@@ -22,4 +22,4 @@ rule run:
     shell:
         "phasesweep run {params.sweep:q} --method {wildcards.method}"
         " --shard {wildcards.shard}/{wildcards.shards} --cluster {params.cluster:q}"
-        " --data {params.data:q} --manifest {output:q} --allow-failed 2>&1 | tee {log:q}"
+        " --data {params.data:q} --manifest {output:q} --allow-failed 2>&1 | tee -i {log:q}"

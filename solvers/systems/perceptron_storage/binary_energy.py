@@ -72,7 +72,8 @@ def frozen_energy(alpha: Array, kappa: float, *, log_field_c: float, nodes: int)
     """Energies at one kappa for alpha above capacity, where log q̂ is `log_field_c`.
 
     Between capacity and the first point of the curve (a relative distance below 1e-10) the energy
-    is zero to 1e-12. NaN for kappa > 5 and for alpha > 1e7, which takes in the capacities of all kappa < -5.3.
+    is zero to 1e-12. NaN for kappa > 5 and for alpha > 1e7, which takes in the capacities of all
+    kappa < -5.3.
     """
     points = len(alpha)
     energy, stability = np.full(points, np.nan), np.full(points, np.nan)

@@ -62,7 +62,7 @@ def read_overlaps(initial: FileContent, *, width: int, teacher_width: int) -> Ov
 def check_start(
     *, initial: str | FileContent, width: int, teacher_width: int, dimension: int = 0, **_: object
 ) -> None:
-    """ValueError if a file does not fit the widths, or if the dimension is too small for weights."""
+    """ValueError if a file does not fit the widths, or the dimension is too small for weights."""
     if isinstance(initial, FileContent):
         read_overlaps(initial, width=width, teacher_width=teacher_width)
         if 0 < dimension < width + teacher_width:
