@@ -15,10 +15,11 @@ import numpy as np
 from phasesweep import scaling
 from phasesweep.cache import Cache, Rows
 from phasesweep.cluster import ClusterFile, read_cluster
-from phasesweep.dataset import build, decode_words, method_dataset, open_dataset, points_table
+from phasesweep.dataset import build, method_dataset
 from phasesweep.errors import UserError, unknown
 from phasesweep.grid import Points, expand, key_array, points_for
 from phasesweep.paths import data_root
+from phasesweep.query import decode_words, open_dataset, points_table
 from phasesweep.sweep import Report, run
 from phasesweep.sweepfile import Sweep, find_method, find_system, read_sweep, single_method
 from phasesweep.worker import solve_batch

@@ -71,14 +71,14 @@ def solve(
 
     AXIS=VALUES is a value, a list a,b,c, or a range FROM:TO:POINTS with :log for log spacing.
     """
-    from phasesweep import api, describe
+    from phasesweep import api, arguments, describe
     from phasesweep.cluster import read_cluster
     from phasesweep.figures import check_target, draw_dataset, save
     from phasesweep.paths import data_root
     from phasesweep.sweepfile import find_method, find_system
 
     declared = find_method(find_system(system), method)
-    forms = _axis_forms(declared, axes)
+    forms = arguments.axis_forms(declared, axes)
     target = check_target(plot) if plot else None
     cache = api.Cache(data_root(data) / "cache")
     asked, blocks, report = api.solve_points(
@@ -86,7 +86,8 @@ def solve(
     )
     _say(describe.records(list(api.records(asked, blocks)), declared, form))
     if target:
-        from phasesweep.dataset import decode_words, method_dataset
+        from phasesweep.dataset import method_dataset
+        from phasesweep.query import decode_words
 
         save(draw_dataset(decode_words(method_dataset(asked, blocks))), target)
         click.echo(f"figure: {target}", err=True)
@@ -127,7 +128,7 @@ def run(
     data: str | None,
 ) -> None:
     """Compute the missing points of a SWEEP and store them."""
-    from phasesweep import jobs
+    from phasesweep import arguments, jobs
     from phasesweep.cluster import read_cluster
 
     report = jobs.run_sweep(
@@ -135,7 +136,7 @@ def run(
         data=data,
         cluster=read_cluster(cluster),
         method=method,
-        shard=_shard(shard),
+        shard=arguments.shard(shard),
         manifest=manifest,
     )
     click.echo(
@@ -179,9 +180,9 @@ def query(
 
     AXIS=VALUES is a value, a list a,b,c, or FROM:TO with both ends included.
     """
-    from phasesweep import describe
+    from phasesweep import arguments, describe
 
-    _say(describe.query(system, method, _selection(axes), form, data))
+    _say(describe.query(system, method, arguments.selection(axes), form, data))
 
 
 @cli.command()
@@ -317,84 +318,6 @@ def _exit_on_failures(report: Report) -> None:
         err=True,
     )
     sys.exit(1)
-
-
-def _shard(text: str | None) -> tuple[int, int]:
-    from phasesweep.errors import UserError
-
-    if text is None:
-        return 1, 1
-    part, slash, of = text.partition("/")
-    if not (slash and part.isdigit() and of.isdigit() and 1 <= int(part) <= int(of)):
-        raise UserError(f"--shard: given {text!r}; allowed: I/N with 1 <= I <= N, such as 2/8")
-    return int(part), int(of)
-
-
-def _axis_forms(method: Any, assignments: tuple[str, ...]) -> dict[str, Any]:
-    """AXIS=VALUES as the forms of a sweep file."""
-    from solvers.axes import File
-
-    forms: dict[str, Any] = {}
-    for name, text in _assignments(assignments).items():
-        axis = method.axes.get(name)
-        parts = text.split(":")
-        if axis is None or isinstance(axis, File):
-            forms[name] = text
-        elif len(parts) in (3, 4) and (len(parts) == 3 or parts[3] in ("log", "linear")):
-            spacing = {"spacing": parts[3]} if len(parts) == 4 else {}
-            forms[name] = {
-                "from": parts[0],
-                "to": parts[1],
-                "points": _points(name, text),
-                **spacing,
-            }
-        elif "," in text:
-            forms[name] = text.split(",")
-        else:
-            forms[name] = text
-    return forms
-
-
-def _points(name: str, text: str) -> int:
-    from phasesweep.errors import UserError
-
-    points = text.split(":")[2]
-    if not points.isdigit() or int(points) < 1 or int(points) > 10_000_000:
-        raise UserError(
-            f"{name}: given {text!r}; allowed: FROM:TO:POINTS with a whole number of points"
-        )
-    return int(points)
-
-
-def _selection(assignments: tuple[str, ...]) -> dict[str, Any]:
-    """AXIS=VALUES as values, lists and slices."""
-    from phasesweep.errors import UserError
-
-    chosen: dict[str, Any] = {}
-    for name, text in _assignments(assignments).items():
-        if ":" in text and not text.startswith("sha256:"):
-            try:
-                low, high = (float(part) if part else None for part in text.split(":"))
-            except ValueError:
-                raise UserError(f"{name}: given {text!r}; allowed: FROM:TO") from None
-            chosen[name] = slice(low, high)
-        else:
-            chosen[name] = text.split(",") if "," in text else text
-    return chosen
-
-
-def _assignments(assignments: tuple[str, ...]) -> dict[str, str]:
-    from phasesweep.errors import UserError
-
-    found: dict[str, str] = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not (name and equals and text):
-            raise UserError(f"given {assignment!r}; allowed: AXIS=VALUES, such as alpha=0.5:3:26")
-        if name in found:
-            raise UserError(f"the axis {name} is given twice")
-        found[name] = text
-    return found
 
 
 def main() -> None:

@@ -17,19 +17,17 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phasesweep.cache import Cache, Coded, Rows
-from phasesweep.errors import UserError, unknown
+from phasesweep.cache import Cache, Rows
 from phasesweep.grid import Points, key_array
 from phasesweep.provenance import provenance
 from phasesweep.sweepfile import Sweep
 from solvers.axes import Sequence as SequenceAxis
-from solvers.contract import Method, Observable, Status
+from solvers.contract import Observable, Status
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -73,14 +71,14 @@ def method_dataset(points: Points, blocks: Iterable[Rows]) -> xr.Dataset:
             rows.status[source] == Status.FAILED
             for rows, source in zip(blocks, sources, strict=True)
         ]
-        dense = _dense(observable, shape, columns, targets, lost)
-        variables[name] = ((*dims, *observable.dims), dense, _attributes(name, observable))
+        filled = dense(observable, shape, columns, targets, lost)
+        variables[name] = ((*dims, *observable.dims), filled, describe_observable(name, observable))
     for name, observable in BOOKKEEPING.items():
         columns = [
             getattr(rows, name)[source] for rows, source in zip(blocks, sources, strict=True)
         ]
-        dense = _dense(observable, shape, columns, targets)
-        variables[name] = (tuple(dims), dense, _attributes(name, observable))
+        filled = dense(observable, shape, columns, targets)
+        variables[name] = (tuple(dims), filled, describe_observable(name, observable))
     asked = len(place)
     found = sum(len(target) for target in targets)
     failed = sum(
@@ -160,7 +158,7 @@ def _cells(
     return np.ravel_multi_index(index, shape)
 
 
-def _dense(
+def dense(
     observable: Observable,
     shape: tuple[int, ...],
     columns: list[np.ndarray],
@@ -173,17 +171,18 @@ def _dense(
         row[:] = column.shape[1:]
     further = tuple(lengths.max(axis=0))
     words = bool(observable.labels)
-    dense = np.full(
+    array = np.full(
         (int(np.prod(shape)), *further), -1 if words else np.nan, "i1" if words else "f8"
     )
     for position, (column, target) in enumerate(zip(columns, targets, strict=True)):
         good = slice(None) if lost is None else ~lost[position]
         cells: tuple[Any, ...] = (target[good], *(slice(n) for n in column.shape[1:]))
-        dense[cells] = column[good]
-    return dense.reshape((*shape, *further))
+        array[cells] = column[good]
+    return array.reshape((*shape, *further))
 
 
-def _attributes(name: str, observable: Observable) -> dict[str, Any]:
+def describe_observable(name: str, observable: Observable) -> dict[str, Any]:
+    """CF-style attributes of an observable's variable."""
     attributes: dict[str, Any] = {"long_name": observable.description, "units": observable.unit}
     if observable.symbol:
         attributes["symbol"] = observable.symbol
@@ -319,116 +318,3 @@ def _swap_in(fresh: Path, name: Path) -> None:
     for other in name.parent.glob(f".{name.name}.*"):
         if other not in (fresh, previous) and other.is_dir():
             shutil.rmtree(other, ignore_errors=True)
-
-
-def dataset_names(root: Path) -> list[str]:
-    """Names of the datasets that exist."""
-    folder = root / "datasets"
-    return sorted(p.name for p in folder.iterdir() if p.is_symlink()) if folder.is_dir() else []
-
-
-def open_dataset(
-    name: str, method: str | None, root: Path, *, wide: bool = False
-) -> xr.DataTree | xr.Dataset:
-    """The dataset of a sweep, lazily: a DataTree of its methods, or one method's Dataset.
-
-    `wide` makes window axes ordinary dimensions (`windows.widen`), for statistics and figures.
-    """
-    import xarray as xr
-
-    from phasesweep.windows import widen, with_index
-
-    path = root / "datasets" / name
-    if name not in dataset_names(root):
-        error = unknown(
-            "dataset", name, dataset_names(root) or ["none yet"], str(root / "datasets")
-        )
-        raise UserError(f"{error}; make it with: phasesweep dataset SWEEP.yaml")
-    tree = xr.open_datatree(path, engine="zarr", consolidated=True)
-    finish = widen if wide else with_index
-    groups = {g: finish(decode_words(node.to_dataset())) for g, node in tree.children.items()}
-    if method is None:
-        return xr.DataTree.from_dict({"/": tree.to_dataset(), **groups}, name=name)
-    if method not in groups:
-        raise unknown("method", method, groups, f"dataset {name}")
-    return groups[method]
-
-
-def decode_words(dataset: xr.Dataset) -> xr.Dataset:
-    """Turn CF flags back into words (`status` keeps its codes)."""
-    for name in list(dataset.variables):
-        variable = dataset[name]
-        meanings = variable.attrs.get("flag_meanings")
-        if meanings is None or name == "status":
-            continue
-        words = np.array([*meanings.split(" "), ""])
-        decoded = variable.copy(data=words[variable.values])
-        decoded.attrs = {k: v for k, v in variable.attrs.items() if not k.startswith("flag_")}
-        dataset = (
-            dataset.assign_coords({name: decoded})
-            if name in dataset.coords
-            else dataset.assign({name: decoded})
-        )
-    return dataset
-
-
-def points_table(method: Method, cache: Cache, chosen: Mapping[str, Any]) -> xr.Dataset:
-    """Every point of a method in the cache that matches, along one dimension `point`.
-
-    `chosen` holds for an axis a value, a list of values, or a slice (both ends included).
-    """
-    import xarray as xr
-
-    for axis in chosen:
-        if axis not in method.axes:
-            raise unknown(f"axis of {method.name}", axis, method.axes)
-    blocks = []
-    for rows in cache.read(method.system.name, method.name, method.version).blocks:
-        keep = np.ones(len(rows), bool)
-        for axis, wanted in chosen.items():
-            keep &= _matches(method, axis, rows.parameters[axis], wanted)
-        if keep.any():
-            blocks.append(rows.take(np.flatnonzero(keep)))
-    count = sum(len(rows) for rows in blocks)
-    ends = np.cumsum([0, *(len(rows) for rows in blocks)])
-    targets = [np.arange(a, b) for a, b in pairwise(ends)]
-    lost = [rows.status == Status.FAILED for rows in blocks]
-    variables, coords = {}, {}
-    for name, observable in method.observables.items():
-        dense = _dense(observable, (count,), [r.observables[name] for r in blocks], targets, lost)
-        variables[name] = (("point", *observable.dims), dense, _attributes(name, observable))
-    for name, observable in BOOKKEEPING.items():
-        dense = _dense(observable, (count,), [getattr(r, name) for r in blocks], targets)
-        variables[name] = (("point",), dense, _attributes(name, observable))
-    for axis, declared in method.axes.items():
-        columns = [rows.parameters[axis] for rows in blocks]
-        parts = [
-            np.array([str(v) for v in c.decode()]) if isinstance(c, Coded) else c for c in columns
-        ]
-        empty = np.zeros(0, float if declared.numeric else str)
-        attributes = {"long_name": declared.description or axis, "symbol": declared.symbol}
-        coords[axis] = (("point",), np.concatenate(parts) if parts else empty, attributes)
-    about = {"system": method.system.name, "method": method.name, "version": method.version}
-    return decode_words(xr.Dataset(variables, coords, about))
-
-
-def _matches(method: Method, axis: str, column: Any, wanted: Any) -> np.ndarray:
-    declared = method.axes[axis]
-    if isinstance(wanted, slice):
-        if not declared.numeric:
-            raise UserError(f"{axis} is not numeric: give a value or a list, not a range")
-        low = -np.inf if wanted.start is None else wanted.start
-        high = np.inf if wanted.stop is None else wanted.stop
-        return (column >= low) & (column <= high)
-    entries = wanted if isinstance(wanted, list | tuple | np.ndarray) else [wanted]
-    if isinstance(declared, SequenceAxis) and entries and not isinstance(entries[0], list | tuple):
-        entries = [wanted]
-    try:
-        values = [declared.parse(e.item() if isinstance(e, np.generic) else e) for e in entries]
-    except ValueError as error:
-        raise UserError(f"{axis}: given {wanted!r}; allowed: {error}") from None
-    if isinstance(column, Coded):
-        texts = {declared.text(value) for value in values}
-        held = [declared.text(v) if isinstance(v, tuple) else str(v) for v in column.values]
-        return np.array([text in texts for text in held])[column.codes]
-    return np.isin(column, values)

@@ -17,11 +17,11 @@ from phasesweep import describe, scaling
 from phasesweep.api import build_dataset, sweep_points, threshold_rows
 from phasesweep.cache import Cache
 from phasesweep.cluster import ClusterFile
-from phasesweep.dataset import dataset_names, open_dataset
 from phasesweep.errors import UserError
 from phasesweep.outline import read_outline
 from phasesweep.paths import data_root
 from phasesweep.provenance import provenance
+from phasesweep.query import dataset_names, open_dataset
 from phasesweep.sweep import Report, run, shard_of
 from phasesweep.sweepfile import read_sweep
 from solvers.contract import system_names

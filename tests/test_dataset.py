@@ -12,8 +12,9 @@ import xarray as xr
 import phasesweep
 from phasesweep.api import build_dataset, solve_points, sweep_points
 from phasesweep.cache import Cache
-from phasesweep.dataset import _layout, open_dataset
+from phasesweep.dataset import _layout
 from phasesweep.errors import UserError
+from phasesweep.query import open_dataset
 from phasesweep.sweep import run
 from phasesweep.sweepfile import read_sweep
 from phasesweep.windows import widen

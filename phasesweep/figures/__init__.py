@@ -18,9 +18,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from phasesweep.dataset import dataset_names, open_dataset
 from phasesweep.errors import UserError, unknown
 from phasesweep.paths import data_root, project_root
+from phasesweep.query import dataset_names, open_dataset
 
 if TYPE_CHECKING:
     import xarray as xr
