@@ -128,18 +128,41 @@ def open_cluster(file: ClusterFile) -> Iterator[Cluster]:
 
     # A lost worker is a normal event; its story belongs to the manifest, not to the terminal.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    with dask.config.set(
-        {
-            "distributed.nanny.pre-spawn-environ": thread_limits(file.threads),
-            "distributed.scheduler.allowed-failures": 3,
-            "distributed.worker.memory.spill": False,
-            "distributed.worker.memory.target": False,
-            "distributed.worker.daemon": True,
-        }
+    limits = thread_limits(file.threads)
+    with (
+        _environment(limits),
+        dask.config.set(
+            {
+                "distributed.nanny.pre-spawn-environ": limits,
+                "distributed.scheduler.allowed-failures": 3,
+                "distributed.worker.memory.spill": False,
+                "distributed.worker.memory.target": False,
+                "distributed.worker.daemon": True,
+            }
+        ),
     ):
         opener = {"local": _local, "gpu": _gpu, "slurm": _slurm, "address": _address}[file.kind]
         with opener(file) as cluster:
             yield cluster
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for a while: Dask prefers them to its configuration.
+
+    Snakemake, for one, sets OMP_NUM_THREADS to the threads of the job, which would be those of
+    every worker.
+    """
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def thread_limits(threads: int) -> dict[str, str]:

@@ -194,3 +194,13 @@ def test_a_sweep_that_asks_for_a_gpu_says_so_or_falls_back(data):
     cluster = ClusterFile(kind="gpu", fallback="local")
     _, _, report = solve_points("toy", "measure", axes, cache_of(data), cluster=cluster)
     assert report.computed == 3
+
+
+def test_workers_have_the_threads_of_the_cluster_file(monkeypatch):
+    from phasesweep.cluster import open_cluster
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    with open_cluster(ClusterFile(workers=1, memory=2**29, threads=1)) as cluster:
+        inside = cluster.client.run(lambda: os.environ["OMP_NUM_THREADS"])
+    assert set(inside.values()) == {"1"}
+    assert os.environ["OMP_NUM_THREADS"] == "7"
