@@ -210,6 +210,8 @@ def row_record(method: Any, point: Mapping[str, Any], rows: Rows, i: int) -> dic
     record["seconds"] = plain(rows.seconds[i])
     record["version"] = method.version
     message = rows.messages.values[int(rows.messages.codes[i])]
+    if not message and rows.status[i] != Status.CONVERGED:
+        message = Status(int(rows.status[i])).advice
     return record | ({"message": message} if message else {})
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from phasesweep.errors import UserError
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -16,4 +18,8 @@ def project_root() -> Path:
 def data_root(given: str | Path | None = None) -> Path:
     """The data folder; it is created by the first write, not here."""
     chosen = given or os.environ.get("PHASESWEEP_DATA")
-    return Path(chosen) if chosen else project_root() / "data"
+    root = Path(chosen) if chosen else project_root() / "data"
+    existing = next(path for path in (root, *root.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"the data folder {root} cannot be: {existing} is not a folder")
+    return root

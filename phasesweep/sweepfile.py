@@ -199,16 +199,25 @@ def find_method(system: System, name: str, where: str = "") -> Method:
 
 def single_method(method: Method, given: Mapping[str, Any], where: str) -> MethodGrid:
     """The grid of one method from axis forms given directly (the command line, `solve`)."""
-    return _method_grid(method, {}, given, where, Path())
+    return _method_grid(method, {}, given, where, Path(), direct=True)
 
 
 def _method_grid(
-    method: Method, shared: Mapping[str, Any], own: Mapping[str, Any], where: str, folder: Path
+    method: Method,
+    shared: Mapping[str, Any],
+    own: Mapping[str, Any],
+    where: str,
+    folder: Path,
+    *,
+    direct: bool = False,
 ) -> MethodGrid:
-    field_of = f"methods.{method.name}"
+    """The grid of a method; `direct` axes were not read from a file, and have no place in one."""
+    prefix = "" if direct else f"methods.{method.name}."
     for given in own:
         if given not in method.axes:
-            raise unknown(f"axis of {method.name}", given, method.axes, f"{where}: {field_of}")
+            raise unknown(
+                f"axis of {method.name}", given, method.axes, f"{where}: {prefix}".rstrip(".: ")
+            )
     values: dict[str, list[Any]] = {}
     window_axis, window = None, None
     # A sweep's own order of axes is the order of a dataset's dimensions.
@@ -216,12 +225,14 @@ def _method_grid(
         axis = method.axes[name]
         label, spec = shared.get(name, ("", axis.default))
         if name in own:
-            label, spec = f"{field_of}.{name}", own[name]
+            label, spec = f"{prefix}{name}", own[name]
         if spec is REQUIRED:
+            needs = f"needs the axis {name} ({axis.description or axis.allowed()})"
+            if direct:
+                raise UserError(f"{where} {needs}; give {name}=VALUES, {axis.allowed()}")
             raise UserError(
-                f"{where}: {method.name} needs the axis {name} "
-                f"({axis.description or axis.allowed()}); "
-                f"give it under axes or methods.{method.name}, as {AXIS_FORMS}"
+                f"{where}: {method.name} {needs}; give it under axes or methods.{method.name}, "
+                f"as {AXIS_FORMS}"
             )
         at = f"{where}: {label or name}"
         if isinstance(spec, Mapping) and "around" in spec and not isinstance(axis, File):

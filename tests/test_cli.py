@@ -172,6 +172,7 @@ def test_caches_merge(phasesweep, tmp_path):
         ),
         (["solve", "toy", "line", "alpha=1", "--bad"], "[Nn]o such option"),
         (["bad"], "[Nn]o such command"),
+        (["plan", "toy", "--data", "/dev/null/x"], "/dev/null is not a folder"),
         (["systems", "toi"], "no system 'toi'"),
         (["plan", "absent.yaml"], "there is no file absent.yaml"),
         (["run", "absent"], "no sweep file or system 'absent'"),
