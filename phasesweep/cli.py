@@ -322,7 +322,7 @@ def _exit_on_failures(report: Report) -> None:
 
 def main() -> None:
     """Run the command line; turn what a person can mend into one sentence."""
-    from phasesweep.errors import UserError
+    from phasesweep.errors import StoppedError, UserError
 
     def stop(*_: object) -> None:
         raise SystemExit(143)
@@ -332,6 +332,8 @@ def main() -> None:
         cli.main(standalone_mode=False)
     except UserError as error:
         _fail(str(error), 2)
+    except StoppedError as error:
+        _fail(str(error), 1)
     except click.UsageError as error:
         hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
         _fail(error.format_message() + hint, 2)

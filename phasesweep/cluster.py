@@ -127,7 +127,9 @@ def open_cluster(file: ClusterFile) -> Iterator[Cluster]:
     import distributed  # noqa: F401 - sets the defaults that are changed below
 
     # A lost worker is a normal event; its story belongs to the manifest, not to the terminal.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):
+        if name.split(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     limits = thread_limits(file.threads)
     with (
         _environment(limits),

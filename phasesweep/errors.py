@@ -1,4 +1,4 @@
-"""The one exception a person sees as a sentence instead of a traceback."""
+"""The exceptions that a person sees as a sentence instead of a traceback."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from difflib import get_close_matches
 
 class UserError(Exception):
     """Misuse: says what, where, what is allowed and what to try. The command line exits with 2."""
+
+
+class StoppedError(Exception):
+    """Work that was asked correctly cannot go on; the command line exits with 1."""
 
 
 def unknown(what: str, given: object, allowed: Iterable[str], where: str = "") -> UserError:

@@ -19,7 +19,7 @@ import numpy as np
 from phasesweep.batches import Batch, cut
 from phasesweep.cache import Cache, Coded, Rows
 from phasesweep.cluster import DEFAULT_WORKER_MEMORY, Cluster, ClusterFile, open_cluster
-from phasesweep.errors import UserError
+from phasesweep.errors import StoppedError, UserError
 from phasesweep.grid import Points, key_array
 from phasesweep.progress import Progress
 from phasesweep.provenance import provenance
@@ -164,6 +164,7 @@ def _here(points: Points) -> Iterator[tuple[Batch, Answer]]:
 def _over_dask(points: Points, cluster: Cluster) -> Iterator[tuple[Batch, Answer]]:
     """Solve over a cluster, with few tasks in flight, longest first."""
     from distributed import KilledWorker, as_completed
+    from distributed.client import FutureCancelledError
 
     method = points.method
     device = cluster.device if cluster.device in method.devices else "cpu"
@@ -199,9 +200,15 @@ def _over_dask(points: Points, cluster: Cluster) -> Iterator[tuple[Batch, Answer
     while in_flight:
         future = next(pending)
         task = in_flight.pop(future)
-        error = future.exception()
+        error = None if future.cancelled() else future.exception()
         if error is None:
-            answers = future.result()
+            try:
+                answers = future.result()
+            except FutureCancelledError:
+                raise StoppedError(
+                    "the scheduler was lost; every flushed point is kept, and running again "
+                    "computes only the rest"
+                ) from None
             yield from zip(task, answers, strict=True)
         elif isinstance(error, KilledWorker):
             halves = _halves(task, points, cluster.memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -156,6 +157,32 @@ def test_a_killed_worker_is_replaced(tmp_path):
     assert process.returncode == 0, err
     assert "300 computed, 0 failed" in out
     assert len(rows_of(cache_of(data))) == 300
+
+
+def test_a_lost_scheduler_is_told_and_loses_at_most_one_flush(tmp_path):
+    data, sweep, port = tmp_path / "data", sweep_file(tmp_path), tmp_path / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    dask = [sys.executable, "-m", "dask"]
+    local = ["--host", "127.0.0.1", "--scheduler-file", str(port), "--no-dashboard"]
+    scheduler = subprocess.Popen([*dask, "scheduler", "--port", "0", *local], **quiet)
+    worker = subprocess.Popen([*dask, "worker", "--nthreads", "1", *local], **quiet)
+    try:
+        deadline = time.monotonic() + 30
+        while not port.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        address = json.loads(port.read_text())["address"]
+        process = start(sweep, data, "--cluster", address)
+        wait_for_rows(cache_of(data), 20, process)
+        scheduler.kill()
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 1, err
+        assert "the scheduler was lost" in err
+        assert "Traceback" not in err, err
+        assert 20 <= len(rows_of(cache_of(data))) < 300
+    finally:
+        for started in (scheduler, worker):
+            started.kill()
+            started.wait(30)
 
 
 @pytest.mark.parametrize(
