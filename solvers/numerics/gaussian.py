@@ -153,20 +153,3 @@ def bump_rule(
     """
     distance, weight = bump_distances(centre, width, nodes=nodes)
     return np.atleast_1d(np.asarray(centre, dtype=float))[:, None] + distance, weight
-
-
-@cache
-def _hermite(nodes: int) -> tuple[Array, Array]:
-    t, w = np.polynomial.hermite_e.hermegauss(nodes)
-    w = w / w.sum()
-    t.flags.writeable = w.flags.writeable = False
-    return t, w
-
-
-def normal_rule(nodes: int = 64) -> tuple[Array, Array]:
-    r"""Gauss-Hermite rule for \int Dt f(t), exact for polynomials of degree 2 nodes - 1.
-
-    Returns (t, w), each (nodes,), weights summing to one. For f entire and of scale >~ 1 only; use
-    `bump_rule` where f has a sharp place.
-    """
-    return _hermite(nodes)
