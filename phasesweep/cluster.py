@@ -140,6 +140,7 @@ def open_cluster(file: ClusterFile) -> Iterator[Cluster]:
                 "distributed.worker.memory.spill": False,
                 "distributed.worker.memory.target": False,
                 "distributed.worker.daemon": True,
+                "distributed.worker.preload": ["phasesweep.worker"],
             }
         ),
     ):

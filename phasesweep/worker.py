@@ -6,6 +6,7 @@ Only this module crosses to the workers. It imports the system there, and answer
 from __future__ import annotations
 
 import importlib
+import signal
 import time
 import traceback
 from collections.abc import Mapping
@@ -15,6 +16,11 @@ from typing import Any
 import numpy as np
 
 from solvers.contract import Method, Status, load_system
+
+
+def dask_setup(worker: Any) -> None:
+    """Called by Dask when a worker starts: Ctrl-C is for the driver, which flushes and stops it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @dataclass
