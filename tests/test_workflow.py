@@ -92,7 +92,8 @@ def test_quickstart_finds_its_transitions(quickstart):
 @pytest.fixture
 def toy_config(tmp_path):
     """A configuration of one sweep of the toy system, and the sweep's path."""
-    sweep = ROOT / "tests" / "toy_sweep.yaml"
+    sweep = tmp_path / "toy_sweep.yaml"
+    sweep.write_text((ROOT / "tests" / "toy_sweep.yaml").read_text())
     config = tmp_path / "config.yaml"
     config.write_text(
         yaml.safe_dump(
@@ -119,6 +120,14 @@ def test_shards_dry_run_and_resuming(toy_config, tmp_path):
         path.unlink()
     assert snakemake(data, toy_config).returncode == 0
     assert json.loads(shards[0].read_text())["computed"] == 0
+    # A longer axis: Snakemake sees that the sweep changed, and only the new points are computed.
+    sweep = tmp_path / "toy_sweep.yaml"
+    sweep.write_text(sweep.read_text().replace("[0.5, 1, 1.5]", "[0.5, 1, 1.25, 1.5]"))
+    assert "81 points, 20 missing" in snakemake(data, toy_config, "-n").stderr
+    assert snakemake(data, toy_config).returncode == 0
+    reports = [json.loads(path.read_text()) for path in shards]
+    assert sum(report["computed"] for report in reports) == 20
+    assert sum(report["found"] for report in reports) == 60
 
 
 @pytest.mark.parametrize(
