@@ -42,7 +42,7 @@ def main() -> None:
     slow = [nested_state_evolution(alphas[i]) for i in few]
     fast = evolve(count, values)["overlap"][few]
     print(f"largest difference of overlaps {np.max(np.abs(fast - slow)):.1e}")
-    ratio = compare(
+    compare(
         f"state evolution: {count} points against {len(few)} of them",
         ("whole grid at once (phasesweep)", lambda: evolve(count, values)),
         (
@@ -50,10 +50,10 @@ def main() -> None:
             lambda: [nested_state_evolution(alphas[i]) for i in few],
         ),
         work=count,
+        other_work=len(few),
         unit="points",
         repeats=1,
     )
-    print(f"    ratio per point {ratio * count / len(few):.0f}")
 
     ode, count, values = columns(
         "sgd_two_layer",

@@ -27,17 +27,22 @@ def compare(
     other: tuple[str, Callable[[], object]],
     *,
     work: float = 1.0,
+    other_work: float | None = None,
     unit: str = "run",
     repeats: int = 3,
 ) -> float:
-    """Time both, print a line with both rates and their ratio, and return the ratio."""
+    """Time both, print their rates and the ratio of the rates, and return the ratio.
+
+    `other_work` is for an alternative too slow to do all the work.
+    """
     seconds = best(ours[1], repeats)
     theirs = best(other[1], repeats)
     print(f"{claim}")
-    for (name, _), taken in ((ours, seconds), (other, theirs)):
-        print(f"    {name:<44} {taken:10.4f} s  {work / taken:12,.0f} {unit}/s")
-    print(f"    ratio {theirs / seconds:.1f}")
-    return theirs / seconds
+    rates = work / seconds, (other_work or work) / theirs
+    for (name, _), taken, rate in zip((ours, other), (seconds, theirs), rates, strict=True):
+        print(f"    {name:<44} {taken:10.4f} s  {rate:12,.0f} {unit}/s")
+    print(f"    ratio {rates[0] / rates[1]:.1f}")
+    return rates[0] / rates[1]
 
 
 def arguments(**sizes: int) -> argparse.Namespace:
