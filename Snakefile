@@ -30,6 +30,10 @@ wildcard_constraints:
     figure="[A-Za-z0-9][A-Za-z0-9_-]*",
 
 
+localrules:
+    all,
+
+
 include: "workflow/rules/missing.smk"
 include: "workflow/rules/run.smk"
 include: "workflow/rules/dataset.smk"
