@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from phasesweep.errors import UserError, unknown
+from phasesweep.paths import data_root
 from phasesweep.sweepfile import read_plain
 
 KINDS = ("local", "gpu", "slurm", "address")
@@ -279,7 +280,7 @@ def _slurm(file: ClusterFile) -> Iterator[Cluster]:
         from distributed.security import Security
 
         # Without certificates anybody on the network could run code as the user.
-        shared = Path.cwd() / "data" / "cluster"
+        shared = data_root() / "cluster"
         shared.mkdir(mode=0o700, parents=True, exist_ok=True)
         options = {
             "security": Security.temporary(),
@@ -295,6 +296,7 @@ def _slurm(file: ClusterFile) -> Iterator[Cluster]:
         walltime=file.walltime,
         interface=file.interface,
         job_extra_directives=list(file.directives),
+        log_directory=str(data_root() / "logs" / "slurm"),
         job_script_prologue=[f"export {k}={v}" for k, v in thread_limits(file.threads).items()],
         scheduler_options={"dashboard_address": f"{LOOPBACK}:0"},
         **options,

@@ -15,8 +15,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,7 @@ from solvers.contract import Observable, Status
 if TYPE_CHECKING:
     import xarray as xr
 
+BUILDING = ".building"
 WINDOW, WINDOW_AXIS = "window", "window_axis"
 CHUNK_CELLS = 2**17
 SHARD_CELLS = 2**23
@@ -278,7 +281,7 @@ def build(sweep: Sweep, points: Mapping[str, Points], cache: Cache, root: Path) 
     tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=attributes), **groups}, name=sweep.name)
     folder = root / "datasets"
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / f".{sweep.name}.{os.getpid()}-{os.urandom(4).hex()}"
+    fresh = folder / f".{sweep.name}.{os.getpid()}-{os.urandom(4).hex()}{BUILDING}"
     encoding = {
         path: {n: _layout(v.shape) for n, v in ds.data_vars.items() if v.size > CHUNK_CELLS}
         for path, ds in groups.items()
@@ -288,7 +291,7 @@ def build(sweep: Sweep, points: Mapping[str, Points], cache: Cache, root: Path) 
             # One read instead of dozens on a shared file system is worth a young convention.
             warnings.filterwarnings("ignore", message=".*[Cc]onsolidated metadata.*")
             tree.to_zarr(fresh, mode="w", zarr_format=3, consolidated=True, encoding=encoding)
-        _swap_in(fresh, folder / sweep.name)
+        _swap_in(fresh.rename(fresh.with_suffix("")), folder / sweep.name)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
@@ -316,5 +319,8 @@ def _swap_in(fresh: Path, name: Path) -> None:
     link.symlink_to(fresh.name)
     link.replace(name)
     for other in name.parent.glob(f".{name.name}.*"):
-        if other not in (fresh, previous) and other.is_dir():
-            shutil.rmtree(other, ignore_errors=True)
+        # Another process may be building the same dataset; only a killed one takes a day.
+        with suppress(FileNotFoundError):
+            building = other.suffix == BUILDING and time.time() - other.stat().st_mtime < 86400
+            if other not in (fresh, previous) and other.is_dir() and not building:
+                shutil.rmtree(other, ignore_errors=True)

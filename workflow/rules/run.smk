@@ -12,8 +12,9 @@ rule run:
         DATA / "manifests/{sweep}/run.{method}.{shard}-of-{shards}.json",
     log:
         DATA / "logs/{sweep}/run.{method}.{shard}-of-{shards}.log",
-    # A job has a Dask cluster of its own, which uses every core.
-    threads: workflow.cores or 1
+    # A job has a Dask cluster of its own, which uses every core: Snakemake caps this at --cores, and
+    # the profile of a cluster sets what a job asks for.
+    threads: 1024
     params:
         sweep=lambda w: OUTLINE.sweep(w.sweep).file,
         versions=run_versions,
