@@ -323,7 +323,7 @@ def _address(file: ClusterFile) -> Iterator[Cluster]:
         )
     try:
         client = Client(file.address, security=security, timeout=10)
-    except (OSError, TypeError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise UserError(f"no scheduler answers at {file.address}: {error}") from None
     with client:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from phasesweep.cache import Cache, Coded
 from phasesweep.dataset import BOOKKEEPING, dense, describe_observable
 from phasesweep.errors import UserError, unknown
 from phasesweep.windows import widen, with_index
+from solvers.axes import Axis, File
 from solvers.axes import Sequence as SequenceAxis
 from solvers.contract import Method, Status
 
@@ -76,14 +77,12 @@ def points_table(method: Method, cache: Cache, chosen: Mapping[str, Any]) -> xr.
     """
     import xarray as xr
 
-    for axis in chosen:
-        if axis not in method.axes:
-            raise unknown(f"axis of {method.name}", axis, method.axes)
+    tests = {axis: _test(method, axis, wanted) for axis, wanted in chosen.items()}
     blocks = []
     for rows in cache.read(method.system.name, method.name, method.version).blocks:
         keep = np.ones(len(rows), bool)
-        for axis, wanted in chosen.items():
-            keep &= _matches(method, axis, rows.parameters[axis], wanted)
+        for axis, test in tests.items():
+            keep &= test(rows.parameters[axis])
         if keep.any():
             blocks.append(rows.take(np.flatnonzero(keep)))
     count = sum(len(rows) for rows in blocks)
@@ -113,23 +112,38 @@ def points_table(method: Method, cache: Cache, chosen: Mapping[str, Any]) -> xr.
     return decode_words(xr.Dataset(variables, coords, about))
 
 
-def _matches(method: Method, axis: str, column: Any, wanted: Any) -> np.ndarray:
+def _test(method: Method, axis: str, wanted: Any) -> Callable[[Any], np.ndarray]:
+    """Which rows of a column of this axis are wanted; UserError if nothing could ever be."""
+    if axis not in method.axes:
+        raise unknown(f"axis of {method.name}", axis, method.axes)
     declared = method.axes[axis]
     if isinstance(wanted, slice):
         if not declared.numeric:
             raise UserError(f"{axis} is not numeric: give a value or a list, not a range")
         low = -np.inf if wanted.start is None else wanted.start
         high = np.inf if wanted.stop is None else wanted.stop
-        return (column >= low) & (column <= high)
+        return lambda column: (column >= low) & (column <= high)
     entries = wanted if isinstance(wanted, list | tuple | np.ndarray) else [wanted]
-    if isinstance(declared, SequenceAxis) and entries and not isinstance(entries[0], list | tuple):
+    if isinstance(declared, SequenceAxis) and len(entries) and np.ndim(entries[0]) == 0:
         entries = [wanted]
     try:
-        values = [declared.parse(e.item() if isinstance(e, np.generic) else e) for e in entries]
+        values = [_canonical(declared, entry) for entry in entries]
     except ValueError as error:
         raise UserError(f"{axis}: given {wanted!r}; allowed: {error}") from None
-    if isinstance(column, Coded):
-        texts = {declared.text(value) for value in values}
+    if declared.numeric:
+        return lambda column: np.isin(column, values)
+    texts = {declared.text(value) for value in values}
+
+    def coded(column: Coded) -> np.ndarray:
         held = [declared.text(v) if isinstance(v, tuple) else str(v) for v in column.values]
         return np.array([text in texts for text in held])[column.codes]
-    return np.isin(column, values)
+
+    return coded
+
+
+def _canonical(declared: Axis, entry: Any) -> Any:
+    """A value as the axis has it; a file may also be named by the digest that the cache keeps."""
+    entry = entry.item() if isinstance(entry, np.generic) else entry
+    if isinstance(declared, File) and isinstance(entry, str) and entry.startswith("sha256:"):
+        return entry
+    return declared.parse(entry)

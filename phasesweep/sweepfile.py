@@ -87,7 +87,11 @@ def read_plain(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
     try:
-        return yaml.load(text, _Loader)
+        data = yaml.load(text, _Loader)
+        json.dumps(data, default=str)
+        return data
+    except ValueError:
+        raise UserError(f"{path}: the file refers to itself; write the values out") from None
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -291,7 +295,11 @@ def _check_schema(data: Any, where: str) -> None:
         path[:1] == ["methods"] and len(path) >= 3
     )
     if in_axis:
-        raise UserError(f"{at}: given {given}; allowed: {AXIS_FORMS}")
+        limits = " (count and points: whole numbers up to ten million)"
+        raise UserError(
+            f"{at}: given {given}; allowed: {AXIS_FORMS}"
+            f"{limits if isinstance(error.instance, Mapping) else ''}"
+        )
     if error.validator == "required":
         missing = [n for n in error.validator_value if n not in error.instance]
         raise UserError(f"{at}: {' and '.join(missing)} missing; given {given}")
@@ -301,8 +309,15 @@ def _check_schema(data: Any, where: str) -> None:
         raise unknown("field", extra, known, at)
     meaning = error.schema.get("description") or error.message
     allowed = {
-        "type": f"{error.validator_value}",
+        "type": _type_words(error.validator_value) if error.validator == "type" else "",
         "pattern": meaning,
         "enum": ", ".join(map(str, error.validator_value)) if error.validator == "enum" else "",
     }.get(error.validator, error.message)
     raise UserError(f"{at}: given {given}; allowed: {allowed}")
+
+
+def _type_words(types: str | list[str]) -> str:
+    """JSON's names of types as a person would say them."""
+    words = {"object": "a mapping", "array": "a list", "string": "text", "null": "nothing"}
+    names = [types] if isinstance(types, str) else types
+    return " or ".join(words.get(name, f"a {name}") for name in names)

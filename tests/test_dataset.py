@@ -226,3 +226,12 @@ def test_large_datasets_are_sharded(tmp_path):
     assert line.profile.encoding["shards"] is not None
     assert line.profile.encoding["chunks"] != line.profile.shape
     np.testing.assert_allclose(line.profile[:, 0], line.alpha)
+
+
+def test_a_file_is_found_again_by_its_digest(tmp_path):
+    solved = phasesweep.solve("toy", "line", alpha=1, start={"x": 2.0}, data=tmp_path)
+    assert solved.path.values.tolist() == [2, 3, 4]
+    digest = str(solved.start.values)
+    assert digest.startswith("sha256:")
+    assert phasesweep.points("toy", "line", start=digest, data=tmp_path).sizes["point"] == 1
+    assert phasesweep.points("toy", "line", start="zero", data=tmp_path).sizes["point"] == 0

@@ -161,6 +161,12 @@ def test_a_million_keys_take_seconds():
         ("system: toy", "methods missing"),
         ("[1, 2]", "sweep.yaml"),
         ("system: [", "not valid YAML"),
+        ("a: &a [*a]", "refers to itself"),
+        ("", "allowed: a mapping"),
+        (
+            "system: toy\nfixed: 3\nmethods: {line: {alpha: 1}}",
+            "fixed: given 3; allowed: a mapping",
+        ),
         ("system: toi\nmethods: {line: {}}", "no system 'toi'.*did you mean toy"),
         ("system: toy\nmethods: {lime: {}}", "no method of toy 'lime'.*did you mean line"),
         ("system: toy\nmethods: {line: {}}", "line needs the axis alpha"),
