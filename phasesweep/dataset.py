@@ -65,6 +65,8 @@ def method_dataset(points: Points, blocks: Iterable[Rows]) -> xr.Dataset:
         at = np.array([place.get(bytes(key), -1) for key in rows.keys], np.int64)
         sources.append(np.flatnonzero(at >= 0))
         targets.append(at[at >= 0])
+    further = _further_coordinates(points, coordinates)
+    lengths = {dims[-1]: data.shape[-1] for dims, data, _ in further.values()}
     variables = {}
     for name, observable in method.observables.items():
         columns = [
@@ -74,7 +76,7 @@ def method_dataset(points: Points, blocks: Iterable[Rows]) -> xr.Dataset:
             rows.status[source] == Status.FAILED
             for rows, source in zip(blocks, sources, strict=True)
         ]
-        filled = dense(observable, shape, columns, targets, lost)
+        filled = dense(observable, shape, columns, targets, lost, lengths)
         variables[name] = ((*dims, *observable.dims), filled, describe_observable(name, observable))
     for name, observable in BOOKKEEPING.items():
         columns = [
@@ -103,7 +105,7 @@ def method_dataset(points: Points, blocks: Iterable[Rows]) -> xr.Dataset:
         "computed": json.dumps(_sources(blocks)),
     }
     coords = {axis: _coordinate(points, axis, values) for axis, values in coordinates.items()}
-    coords |= _further_coordinates(points, coordinates)
+    coords |= further
     if window:
         coords[window] = _window_coordinate(points, window, cells, dims, shape)
         attributes[WINDOW_AXIS] = window
@@ -167,9 +169,14 @@ def dense(
     columns: list[np.ndarray],
     targets: list[np.ndarray],
     lost: list[np.ndarray] | None = None,
+    at_least: Mapping[str, int] | None = None,
 ) -> np.ndarray:
-    """One dense array from columns of rows; further axes are padded to the longest."""
+    """One dense array from columns of rows; further axes are padded to the longest.
+
+    `lost` says which rows failed; `at_least` gives lengths of further axes, for when all have.
+    """
     lengths = np.zeros((1 + len(columns), len(observable.dims)), int)
+    lengths[0] = [(at_least or {}).get(dim, 0) for dim in observable.dims]
     for row, column in zip(lengths[1:], columns, strict=True):
         row[:] = column.shape[1:]
     further = tuple(lengths.max(axis=0))

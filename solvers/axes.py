@@ -232,7 +232,7 @@ class FileContent:
     @classmethod
     def of(cls, arrays: Mapping[str, Any], name: str = "") -> FileContent:
         """Content from arrays in memory (converted to float64, finite numbers only)."""
-        clean = {key: np.ascontiguousarray(arrays[key], dtype="<f8") for key in sorted(arrays)}
+        clean = {key: np.array(arrays[key], dtype="<f8", order="C") for key in sorted(arrays)}
         digest = hashlib.sha256()
         for key, array in clean.items():
             if not np.all(np.isfinite(array)):

@@ -128,6 +128,13 @@ def test_holes_are_visible(tmp_path):
     assert (measure.status == -1).all()
 
 
+def test_a_sweep_in_which_everything_failed_has_its_shape(tmp_path):
+    dataset = phasesweep.solve("toy", "line", alpha=[1, 2], fault="raise", data=tmp_path)
+    assert dataset.path.shape == (2, 3)
+    assert np.isnan(dataset.path).all()
+    assert dataset.status.values.tolist() == [6, 6]
+
+
 def test_widths_are_padded_with_nan(tmp_path):
     dataset = phasesweep.solve("toy", "line", alpha=[1, 2], width=[2, 4], data=tmp_path)
     assert dataset.profile.shape == (2, 2, 4)
