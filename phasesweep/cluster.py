@@ -284,7 +284,7 @@ def _slurm(file: ClusterFile) -> Iterator[Cluster]:
         shared.mkdir(mode=0o700, parents=True, exist_ok=True)
         options = {
             "security": Security.temporary(),
-            "protocol": "tls",
+            "protocol": "tls://",
             "shared_temp_directory": str(shared),
         }
     with SLURMCluster(
