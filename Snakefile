@@ -5,6 +5,7 @@ from snakemake.utils import min_version, validate
 
 from phasesweep.errors import UserError
 from phasesweep.outline import outline
+from phasesweep.paths import cache_identity
 
 min_version("9.0")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from uuid import uuid4
 
 from phasesweep.errors import UserError
 
@@ -13,6 +14,22 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 def project_root() -> Path:
     """The checkout, or the working directory for an installed package."""
     return CHECKOUT if (CHECKOUT / "Snakefile").exists() else Path.cwd()
+
+
+IDENTITY = "identity"
+"""File in the root of a cache: a name that changes when points it held are gone."""
+
+
+def cache_identity(root: Path, *, create: bool) -> str:
+    """The identity of the cache in a data folder; "none" if there is no cache (and none is made).
+
+    Snakemake has it among the parameters of its jobs: with another cache they run again.
+    """
+    file = root / "cache" / IDENTITY
+    if not file.exists() and create:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{uuid4()}\n")
+    return file.read_text().strip() if file.exists() else "none"
 
 
 def data_root(given: str | Path | None = None) -> Path:

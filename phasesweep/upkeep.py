@@ -7,6 +7,7 @@ from pathlib import Path
 from phasesweep.cache import Cache, CacheError
 from phasesweep.describe import table
 from phasesweep.errors import UserError
+from phasesweep.paths import IDENTITY
 
 SHOWN_KEYS = 3
 
@@ -45,6 +46,8 @@ def verify(cache: Cache) -> tuple[str, bool]:
             lines.append(f"  keys {', '.join(keys[:SHOWN_KEYS])}{more}")
     lost = sum(finding.lost for finding in report.findings)
     if lost:
+        # Snakemake then runs its jobs again; they find all but the lost points.
+        (cache.root / IDENTITY).unlink(missing_ok=True)
         lines.append(f"{lost:,} points are lost; running their sweeps again computes just those")
     if report.of("orphan") or report.of("set aside"):
         lines.append("phasesweep cache gc removes orphans; with --damaged also what is set aside")

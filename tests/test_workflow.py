@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -128,6 +129,12 @@ def test_shards_dry_run_and_resuming(toy_config, tmp_path):
     reports = [json.loads(path.read_text()) for path in shards]
     assert sum(report["computed"] for report in reports) == 20
     assert sum(report["found"] for report in reports) == 60
+    # Without the cache, the manifests describe nothing.
+    shutil.rmtree(data / "cache")
+    assert "81 points, 81 missing" in snakemake(data, toy_config, "-n").stderr
+    assert snakemake(data, toy_config).returncode == 0
+    assert sum(json.loads(path.read_text())["computed"] for path in shards) == 80
+    assert "Nothing to be done" in snakemake(data, toy_config).stderr
 
 
 @pytest.mark.parametrize(

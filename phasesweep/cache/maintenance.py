@@ -25,6 +25,7 @@ from phasesweep.cache.files import (
     list_segments,
 )
 from phasesweep.cache.store import FOLDER, Cache, Place, read_whole
+from phasesweep.paths import IDENTITY
 from solvers.contract import Status
 
 ABANDONED = 3600.0
@@ -151,7 +152,8 @@ def _files(root: Path) -> Iterator[tuple[Path, Place | None]]:
         match = FOLDER.fullmatch(parts[2]) if len(parts) == 3 else None
         place = (parts[0], parts[1], int(match[1])) if match else None
         for name in sorted(names):
-            yield Path(folder) / name, place
+            if parts or name != IDENTITY:
+                yield Path(folder) / name, place
 
 
 def _other(path: Path, place: Place | None) -> Finding | None:

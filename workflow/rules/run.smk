@@ -18,6 +18,7 @@ rule run:
     params:
         sweep=lambda w: OUTLINE.sweep(w.sweep).file,
         versions=run_versions,
+        cache=CACHE,
         cluster=config["cluster"],
         data=DATA,
     shell:
