@@ -67,6 +67,7 @@ def test_quickstart_run_again_computes_nothing(quickstart):
         data, "summary", ROOT / "config" / "quickstart" / "config.yaml", "--since", between
     )
     assert text.splitlines()[-1].startswith("0 points computed")
+    assert "are whole" in phasesweep(data, "cache", "verify")
     plan = json.loads(
         phasesweep(data, "plan", ROOT / "config" / "quickstart" / "config.yaml", "--json")
     )
