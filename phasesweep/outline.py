@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -96,6 +97,16 @@ def _sweep(file: str, shards: dict, where: str) -> SweepOutline:
             :16
         ],
     )
+
+
+def _digest(data: object, folder: Path) -> str:
+    """Hash of what a sweep file says, and of the files that it names."""
+    text = json.dumps(data, sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode())
+    for name in re.findall(r'"([^"]+\.(?:npz|json))"', text):
+        if (folder / name).is_file():
+            digest.update((folder / name).read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def figure_sweeps(name: str, sweeps: list[str], where: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from phasesweep.outline import method_versions, read_outline
+from phasesweep.outline import method_versions, outline, read_outline
 from phasesweep.sweepfile import read_sweep
 from solvers.contract import load_system
 from tests.demo import OWN
@@ -126,6 +126,18 @@ def test_configurations_parse(file, monkeypatch):
         read = read_sweep(ROOT / sweep.file)
         assert read.name == sweep.name
         assert {n: g.method.version for n, g in read.grids.items()} == sweep.methods
+
+
+def test_a_sweep_changes_with_the_files_that_it_names(tmp_path):
+    sweep, start = tmp_path / "filed.yaml", tmp_path / "start.json"
+    sweep.write_text("system: toy\nmethods: {line: {alpha: 1, start: start.json}}")
+    digests = set()
+    for content in ('{"x": 1}', '{"x": 2}'):
+        start.write_text(content)
+        digests.add(outline({"sweeps": [str(sweep)]}).sweep("filed").digest)
+    sweep.write_text("system: toy\nmethods: {line: {alpha: 2, start: start.json}}")
+    digests.add(outline({"sweeps": [str(sweep)]}).sweep("filed").digest)
+    assert len(digests) == 3
 
 
 @pytest.mark.parametrize("system", OWN)
