@@ -93,9 +93,7 @@ def _sweep(file: str, shards: dict, where: str) -> SweepOutline:
         file=file,
         methods={method: versions.get(method, versions.get("", 0)) for method in data["methods"]},
         shards=shards.get(name, {}),
-        digest=hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()[
-            :16
-        ],
+        digest=_digest(data, path.parent),
     )
 
 
