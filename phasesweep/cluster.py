@@ -18,7 +18,7 @@ from typing import Any
 
 from phasesweep.errors import UserError, unknown
 from phasesweep.paths import data_root
-from phasesweep.sweepfile import read_plain
+from phasesweep.plain import read_plain
 
 KINDS = ("local", "gpu", "slurm", "address")
 FIELDS = {

@@ -18,9 +18,10 @@ from phasesweep.cluster import available_cores
 from phasesweep.errors import UserError
 from phasesweep.outline import read_outline
 from phasesweep.paths import data_root, project_root
+from phasesweep.plain import read_plain
 from phasesweep.progress import duration
 from phasesweep.sweep import estimate, missing
-from phasesweep.sweepfile import find_method, find_system, read_plain, read_sweep
+from phasesweep.sweepfile import find_method, find_system, read_sweep
 from solvers.axes import REQUIRED
 from solvers.contract import Method, system_names
 

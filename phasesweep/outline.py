@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
-import yaml
-
 from phasesweep.errors import UserError
 from phasesweep.paths import CHECKOUT, project_root
+from phasesweep.plain import read_plain
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Outline:
 
 def read_outline(path: Path) -> Outline:
     """Outline of a configuration file; its sweep files are relative to the project's root."""
-    config = _plain(path)
+    config = read_plain(path)
     if not isinstance(config, dict) or "sweeps" not in config:
         raise UserError(f"{path}: not a configuration: sweeps is missing")
     return outline(config, str(path))
@@ -77,7 +76,7 @@ def outline(config: dict, where: str = "config") -> Outline:
 
 def _sweep(file: str, shards: dict, where: str) -> SweepOutline:
     path = project_root() / file
-    data = _plain(path)
+    data = read_plain(path)
     if (
         not isinstance(data, dict)
         or not isinstance(data.get("methods"), dict)
@@ -159,12 +158,3 @@ def _declared_version(name: str, decorator: ast.expr) -> dict[str, int | str]:
             if keyword.arg == "version" and isinstance(keyword.value, ast.Constant):
                 return {name: int(str(keyword.value.value))}
     return {}
-
-
-def _plain(path: Path) -> object:
-    try:
-        return yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {getattr(error, 'problem', error)}") from None

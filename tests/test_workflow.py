@@ -141,7 +141,7 @@ def test_shards_dry_run_and_resuming(toy_config, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"sweeps": ["config/sweeps/absent.yaml"]}, "absent.yaml cannot be read"),
+        ({"sweeps": ["config/sweeps/absent.yaml"]}, "there is no file"),
         (
             {"sweeps": ["tests/toy_sweep.yaml"], "figures": ["absent"]},
             "figures: absent draws the sweep absent",
