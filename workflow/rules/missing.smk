@@ -13,11 +13,12 @@ DRY_RUN = any(
 CACHE = cache_identity(DATA, create=not DRY_RUN)
 
 if DRY_RUN and workflow.is_main_process:
-    subprocess.run(
+    planned = subprocess.run(
         [
             *(sys.executable, "-m", "phasesweep.cli", "plan", "--data", str(DATA)),
             *(sweep.file for sweep in OUTLINE.sweeps),
         ],
         stdout=sys.stderr,
-        check=True,
     )
+    if planned.returncode:
+        raise WorkflowError("a sweep cannot be planned; the sentence above says why")
