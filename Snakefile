@@ -5,7 +5,7 @@ from snakemake.utils import min_version, validate
 
 from phasesweep.errors import UserError
 from phasesweep.outline import outline
-from phasesweep.paths import cache_identity
+from phasesweep.paths import cache_identity, keep_identity
 
 min_version("9.0")
 
@@ -23,6 +23,14 @@ try:
     OUTLINE = outline(config)
 except UserError as error:
     raise WorkflowError(str(error))
+
+
+# With another cache (the old one was removed, or lost points) every job looks for its points again.
+CACHE = cache_identity(DATA)
+
+
+onstart:
+    keep_identity(DATA, CACHE)
 
 
 wildcard_constraints:

@@ -20,16 +20,21 @@ IDENTITY = "identity"
 """File in the root of a cache: a name that changes when points it held are gone."""
 
 
-def cache_identity(root: Path, *, create: bool) -> str:
-    """The identity of the cache in a data folder; "none" if there is no cache (and none is made).
+def cache_identity(root: Path) -> str:
+    """The identity of the cache in a data folder, or a new one if there is none.
 
     Snakemake has it among the parameters of its jobs: with another cache they run again.
     """
     file = root / "cache" / IDENTITY
-    if not file.exists() and create:
+    return file.read_text().strip() if file.exists() else str(uuid4())
+
+
+def keep_identity(root: Path, identity: str) -> None:
+    """Write the identity of a cache that has none yet."""
+    file = root / "cache" / IDENTITY
+    if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{uuid4()}\n")
-    return file.read_text().strip() if file.exists() else "none"
+        file.write_text(f"{identity}\n")
 
 
 def data_root(given: str | Path | None = None) -> Path:

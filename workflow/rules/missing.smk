@@ -9,9 +9,6 @@ DRY_RUN = any(
     for argument in sys.argv[1:]
 )
 
-# With another cache (the old one was removed, or lost points) every job looks for its points again.
-CACHE = cache_identity(DATA, create=not DRY_RUN)
-
 if DRY_RUN and workflow.is_main_process:
     planned = subprocess.run(
         [
