@@ -22,7 +22,7 @@ from phasesweep.plain import read_plain
 from phasesweep.progress import duration
 from phasesweep.sweep import estimate, missing
 from phasesweep.sweepfile import find_method, find_system, read_sweep
-from solvers.axes import REQUIRED
+from solvers.axes import REQUIRED, Axis
 from solvers.contract import Method, system_names
 
 LONG_LIST = 6
@@ -63,6 +63,7 @@ def system(name: str, as_json: bool) -> str:
             n: {
                 "allowed": a.allowed(),
                 "default": None if a.default is REQUIRED else _short(a.default),
+                "when": {choice: list(words) for choice, words in a.when.items()},
                 "description": a.description,
                 "symbol": a.symbol,
                 "unit": a.unit,
@@ -86,10 +87,7 @@ def system(name: str, as_json: bool) -> str:
         [n, m.role, m.version, m.doc.splitlines()[0], ", ".join(m.gives)]
         for n, m in declared.methods.items()
     ]
-    axes = [
-        [n, a.description, a.allowed(), "required" if a.default is REQUIRED else _short(a.default)]
-        for n, a in declared.axes.items()
-    ]
+    axes = [[n, a.description, a.allowed(), _default(a)] for n, a in declared.axes.items()]
     observables = [
         [n, o.description, ", ".join(o.labels or o.dims)] for n, o in declared.observables.items()
     ]
@@ -111,6 +109,12 @@ def system(name: str, as_json: bool) -> str:
             ),
         ]
     )
+
+
+def _default(axis: Axis) -> str:
+    """The default, and with which words of other axes the axis has a meaning."""
+    value = "required" if axis.default is REQUIRED else _short(axis.default)
+    return f"{value} with {axis.condition()}" if axis.when else value
 
 
 def _method(method: Method) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from phasesweep.cache.rows import KEY_BYTES
 from phasesweep.errors import UserError
 from phasesweep.sweepfile import MethodGrid
-from solvers.axes import REQUIRED, canonical_float
+from solvers.axes import REQUIRED, Axis, canonical_float
 from solvers.contract import Method
 
 MAX_POINTS = 50_000_000
@@ -113,10 +113,41 @@ def expand(grid: MethodGrid, centres: Centres, where: str = "") -> Points:
             columns[axis] = np.asarray(entries)[index]
         else:
             columns[axis], values[axis] = index.astype(np.int32), entries
-    points = Points(method, columns, values, count)
+    points = _with_meaning(Points(method, columns, values, count))
     if method.check is not None:
         _check_together(points, method.check, where)
     return points if grid.window is None else _window(grid, points, centres, where)
+
+
+def _with_meaning(points: Points, *, drop: bool = True) -> Points:
+    """Where an axis has no meaning it takes its one value for that; `drop` points that coincide."""
+    keep = np.ones(len(points), bool)
+    columns, values, changed = dict(points.columns), dict(points.values), False
+    for name in points.columns:
+        axis = points.method.axes[name]
+        applies = _applies(axis, points)
+        if applies.all():
+            continue
+        column = points.columns[name]
+        # Of all the values the first stands for none.
+        keep &= applies | (column == (0 if name in values else column.min()))
+        if name in values:
+            values[name] = [*values[name], axis.otherwise]
+        none = len(values[name]) - 1 if name in values else axis.otherwise
+        columns[name], changed = np.where(applies, column, none).astype(column.dtype), True
+    if not changed:
+        return points
+    meant = Points(points.method, columns, values, len(points))
+    return meant.take(np.flatnonzero(keep)) if drop else meant
+
+
+def _applies(axis: Axis, points: Points) -> np.ndarray:
+    """For which points the axis has a meaning."""
+    applies = np.ones(len(points), bool)
+    for choice, words in axis.when.items():
+        meant = np.array([word in words for word in points.values[choice]])
+        applies &= meant[points.columns[choice]]
+    return applies
 
 
 def _check_together(points: Points, check: Callable[..., None], where: str) -> None:
@@ -188,12 +219,15 @@ def points_for(
     """
     columns: dict[str, np.ndarray] = {}
     values: dict[str, list[Any]] = {}
-    for name, axis in method.axes.items():
+    for name in sorted(method.axes, key=lambda n: bool(method.axes[n].when)):
+        axis = method.axes[name]
         if name in points.columns:
             columns[name] = points.columns[name]
             entries = points.values.get(name) or np.unique(columns[name]).tolist()
         else:
             entries = (own or {}).get(name, [axis.default])
+            if not np.any(_applies(axis, Points(method, columns, values, len(points)))):
+                entries = [axis.otherwise]
             if len(entries) != 1 or entries[0] is REQUIRED:
                 raise UserError(
                     f"{method.name} needs one value of {name} here; give it under fixed"
@@ -207,4 +241,4 @@ def points_for(
             values[name] = entries
         elif name not in points.columns:
             columns[name] = np.full(len(points), entries[0])
-    return Points(method, columns, values, len(points))
+    return _with_meaning(Points(method, columns, values, len(points)), drop=False)

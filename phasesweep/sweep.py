@@ -146,13 +146,13 @@ def _count(report: Report, points: Points, batch: Batch, answer: Answer) -> None
     for code, count in zip(*np.unique(answer.status, return_counts=True), strict=True):
         name = Status(int(code)).name.lower()
         report.statuses[name] = report.statuses.get(name, 0) + int(count)
-    report.failed += len(answer.messages)
-    report.computed += len(batch) - len(answer.messages)
-    for position, message in answer.messages.items():
-        if len(report.failures) < MANIFEST_FAILURES:
-            point = points.point(int(batch.index[position]))
-            shown = {n: v if isinstance(v, int | float) else str(v) for n, v in point.items()}
-            report.failures.append({"point": shown, "message": message})
+    failed = np.flatnonzero(answer.status == Status.FAILED)
+    report.failed += len(failed)
+    report.computed += len(batch) - len(failed)
+    for position in failed[: MANIFEST_FAILURES - len(report.failures)].tolist():
+        point = points.point(int(batch.index[position]))
+        shown = {n: v if isinstance(v, int | float) else str(v) for n, v in point.items()}
+        report.failures.append({"point": shown, "message": answer.messages[position]})
 
 
 def _here(points: Points) -> Iterator[tuple[Batch, Answer]]:

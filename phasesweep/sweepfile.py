@@ -93,6 +93,7 @@ def parse_sweep(data: Any, *, name: str, where: str, folder: Path = Path()) -> S
         n: _method_grid(method, shared, data["methods"][n] or {}, where, folder)
         for n, method in methods.items()
     }
+    _check_meaning(shared, grids, where)
     for axis, (label, spec) in shared.items():
         if label.startswith("fixed.") and any(
             len(grid.values.get(axis, [0])) != 1
@@ -113,6 +114,25 @@ def parse_sweep(data: Any, *, name: str, where: str, folder: Path = Path()) -> S
         figure=dict(data.get("figure") or {}),
         content=json.dumps(data, sort_keys=True, default=str),
     )
+
+
+def _check_meaning(shared: Mapping[str, Any], grids: Mapping[str, MethodGrid], where: str) -> None:
+    """A shared axis has a meaning for one method at least."""
+    for axis, (label, _) in shared.items():
+        takers = [grid for grid in grids.values() if axis in grid.method.axes]
+        if not any(_has_meaning(g.method.axes[axis], g.values) for g in takers):
+            raise UserError(f"{where}: {label}: {_meaningless(axis, takers[0])}")
+
+
+def _has_meaning(axis: Axis, values: Mapping[str, list[Any]]) -> bool:
+    """Whether the axis has a meaning for some of the chosen words."""
+    return all(set(words) & set(values[choice]) for choice, words in axis.when.items())
+
+
+def _meaningless(name: str, grid: MethodGrid) -> str:
+    axis = grid.method.axes[name]
+    given = ", ".join(f"{c}={'|'.join(grid.values[c])}" for c in axis.when)
+    return f"{name} has a meaning only with {axis.condition()}; given {given}; leave {name} out"
 
 
 def _check_results(data: Mapping[str, Any], grids: Mapping[str, MethodGrid], where: str) -> None:
@@ -184,13 +204,23 @@ def _method_grid(
     values: dict[str, list[Any]] = {}
     window_axis, window = None, None
     # A sweep's own order of axes is the order of a dataset's dimensions.
-    for name in sorted(method.axes, key=lambda n: _rank(n, shared, own)):
+    order = sorted(method.axes, key=lambda n: _rank(n, shared, own))
+    # Choices come first: other axes may have a meaning for some of their words only.
+    for name in sorted(order, key=lambda n: bool(method.axes[n].when)):
         axis = method.axes[name]
+        if not _has_meaning(axis, values):
+            if name in own:
+                grid = MethodGrid(method, values)
+                label = f"{where}: {prefix}{name}" if prefix else where
+                raise UserError(f"{label}: {_meaningless(name, grid)}")
+            values[name] = [axis.otherwise]
+            continue
         label, spec = shared.get(name, ("", axis.default))
         if name in own:
             label, spec = f"{prefix}{name}", own[name]
         if spec is REQUIRED:
             needs = f"needs the axis {name} ({axis.description or axis.allowed()})"
+            needs += f" with {axis.condition()}" if axis.when else ""
             if direct:
                 raise UserError(f"{where} {needs}; give {name}=VALUES, {axis.allowed()}")
             raise UserError(
@@ -206,7 +236,8 @@ def _method_grid(
             window_axis, window = name, _window(spec, method, axis, at)
         else:
             values[name] = axis_values(axis, spec, at, folder)
-    return MethodGrid(method, values, window_axis, window)
+    ordered = {name: values[name] for name in order if name in values}
+    return MethodGrid(method, ordered, window_axis, window)
 
 
 def _rank(name: str, shared: Mapping[str, Any], own: Mapping[str, Any]) -> int:

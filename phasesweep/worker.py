@@ -25,7 +25,7 @@ def dask_setup(worker: Any) -> None:
 
 @dataclass
 class Answer:
-    """The rows of one batch. Failed points have empty observables and a message."""
+    """The rows of one batch. Failed points have empty observables and a message; others may."""
 
     observables: dict[str, np.ndarray]
     status: np.ndarray
@@ -69,7 +69,7 @@ def solve_batch(method: Method, count: int, values: Mapping[str, Any], device: s
         steps=answer["steps"],
         residual=answer["residual"],
         seconds=np.full(count, seconds),
-        messages={},
+        messages={i: text for i, text in enumerate(answer.get("message", ())) if text},
     )
 
 

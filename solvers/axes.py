@@ -18,7 +18,7 @@ import math
 import numbers
 import zipfile
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -49,8 +49,18 @@ class Axis:
     symbol: str = ""
     """Mathematical symbol, in matplotlib's math text without the dollar signs."""
     unit: str = "1"
+    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Choice axes and the words with which this axis has a meaning, such as {"channel": ("door",)}.
+
+    With other words it cannot be given, and the solver receives `otherwise`.
+    """
+    otherwise: Any = None
 
     numeric: ClassVar[bool] = False
+
+    def condition(self) -> str:
+        """When the axis has a meaning, in words; empty if always."""
+        return " and ".join(f"{name}={'|'.join(words)}" for name, words in self.when.items())
 
     def parse(self, value: Any) -> Any:
         """Canonical form of `value`; raises ValueError with the allowed values otherwise."""
@@ -147,7 +157,13 @@ class Choice(Axis):
     options: tuple[str, ...] = ()
 
     def __init__(
-        self, *options: str, description: str = "", default: Any = REQUIRED, symbol=""
+        self,
+        *options: str,
+        description: str = "",
+        default: Any = REQUIRED,
+        symbol="",
+        when: Mapping[str, tuple[str, ...]] | None = None,
+        otherwise: str | None = None,
     ) -> None:
         for name, value in (
             ("options", options),
@@ -155,6 +171,8 @@ class Choice(Axis):
             ("default", default),
             ("symbol", symbol),
             ("unit", "1"),
+            ("when", when or {}),
+            ("otherwise", otherwise),
         ):
             object.__setattr__(self, name, value)
 

@@ -20,7 +20,8 @@ files and the axes named in `shares` arrive as one value. `xp`, if the function 
 the array namespace (NumPy or CuPy, both under the array API). It returns a dict with every
 observable in `gives` and with `status`, `steps` and `residual`, as NumPy arrays whose first axis
 is the points; further axes are those named in the observable's `dims`, and their lengths may
-depend on one-valued axes only.
+depend on one-valued axes only. It may add `message`, a sentence for every point ("" for none), such
+as why a threshold does not exist; it is stored with the point.
 
 A point's answer belongs to the point: not to its batch, its order, its worker or its device
 (beyond rounding). Everything that changes a number is an axis. `version` is raised by hand when
@@ -41,7 +42,7 @@ from typing import Any
 
 import numpy as np
 
-from solvers.axes import REQUIRED, Axis
+from solvers.axes import REQUIRED, Axis, Choice
 from solvers.axes import Sequence as SequenceAxis
 
 
@@ -178,13 +179,14 @@ class Method:
 
         `values` holds a column of length `points` for each of `columns` and one value for each of
         `single`. Returns NumPy arrays: the observables (words as their position in `labels`), and
-        `status` int8, `steps` int64, `residual` float64. Points that came back converged with a
-        not-finite scalar observable keep their status: a method may have nothing to give there.
+        `status` int8, `steps` int64, `residual` float64, and `message` if the solver gave one.
+        Points that came back converged with a not-finite scalar observable keep their status: a
+        method may have nothing to give there.
         """
         answer = self.function(**values, **({"xp": xp} if self.wants_xp else {}))
         where = f"{self.system.name} {self.name}"
         expected = {*self.gives, "status", "steps", "residual"}
-        if not isinstance(answer, Mapping) or set(answer) != expected:
+        if not isinstance(answer, Mapping) or set(answer) - {"message"} != expected:
             got = sorted(answer) if isinstance(answer, Mapping) else type(answer).__name__
             raise ContractError(f"{where} must return {sorted(expected)}; it returned {got}")
         result = {}
@@ -200,6 +202,10 @@ class Method:
             result[name] = array.astype(observable.dtype)
         for name, dtype in (("status", np.int8), ("steps", np.int64), ("residual", np.float64)):
             result[name] = np.broadcast_to(np.asarray(answer[name]), (points,)).astype(dtype)
+        if "message" in answer:
+            result["message"] = np.array([str(text) for text in answer["message"]], dtype=object)
+            if len(result["message"]) != points:
+                raise ContractError(f"{where}: message must have one sentence (or none) per point")
         return result
 
 
@@ -297,6 +303,11 @@ class System:
             none_unexpected("arguments", takes, all_axes)
             none_unexpected("narrowed axes", axes or {}, takes)
             none_unexpected("shared axes", shares, takes)
+            for axis in takes:
+                choices = [n for n in takes if isinstance(all_axes[n], Choice)]
+                none_unexpected(f"choices that decide on {axis},", all_axes[axis].when, choices)
+                if all_axes[axis].when:
+                    all_axes[axis].parse(all_axes[axis].otherwise)
             none_unexpected("observables", gives, self.observables)
             none_unexpected("devices", devices, ("cpu", "gpu"))
             if role == "simulation" and (size is None or "seed" not in takes):

@@ -34,6 +34,7 @@ def solve_all(points: Points) -> dict[str, np.ndarray]:
     columns: dict[str, np.ndarray] = {}
     for batch in cut(points, memory=MEMORY):
         answer = points.method(len(batch), batch.values)
+        answer.pop("message", None)
         for name, values in answer.items():
             held = columns.get(name)
             shape = np.max(
