@@ -1,10 +1,13 @@
 """Distributed sweeps and a cache of results for the statistical physics of learning.
 
-import phasesweep tree = phasesweep.open("binary_capacity")                    # lazy
-xarray.DataTree, a group per method table = phasesweep.thresholds("binary_capacity")             #
-theory beside simulation every = phasesweep.points("glm_bayes", "gamp", alpha=slice(1, 2))   #
-from whichever sweep curve = phasesweep.solve("perceptron_storage", "capacity", kappa=[0, 0.5],
-weights="binary")
+import phasesweep
+
+# A lazy xarray.DataTree with a group per method; theory beside simulation; points from
+# whichever sweep; points computed now, through the cache.
+tree = phasesweep.open("binary_capacity")
+table = phasesweep.thresholds("binary_capacity")
+every = phasesweep.points("glm_bayes", "gamp", alpha=slice(1, 2))
+curve = phasesweep.solve("perceptron_storage", "capacity", kappa=[0, 0.5], weights="binary")
 """
 
 from __future__ import annotations

@@ -172,9 +172,17 @@ def dataset(sweep: str, manifest: str | None, data: str | None) -> None:
 @click.argument("axes", nargs=-1, metavar="[AXIS=VALUES]...")
 @click.option("--json", "form", flag_value="json", help="One JSON object per point.")
 @click.option("--csv", "form", flag_value="csv", help="Comma-separated values.")
+@click.option(
+    "--over-seeds", is_flag=True, help="Means, medians and fractions over seeds, not the points."
+)
 @DATA
 def query(
-    system: str, method: str, axes: tuple[str, ...], form: str | None, data: str | None
+    system: str,
+    method: str,
+    axes: tuple[str, ...],
+    form: str | None,
+    over_seeds: bool,
+    data: str | None,
 ) -> None:
     """List the points of a method that the cache holds. Computes nothing.
 
@@ -182,7 +190,8 @@ def query(
     """
     from phasesweep import arguments, describe
 
-    _say(describe.query(system, method, arguments.selection(axes), form, data))
+    ask = describe.query_over_seeds if over_seeds else describe.query
+    _say(ask(system, method, arguments.selection(axes), form, data))
 
 
 @cli.command()

@@ -20,6 +20,7 @@ from phasesweep.outline import read_outline
 from phasesweep.paths import data_root, project_root
 from phasesweep.plain import read_plain
 from phasesweep.progress import duration
+from phasesweep.statistics import over_seeds
 from phasesweep.sweep import estimate, missing
 from phasesweep.sweepfile import find_method, find_system, read_sweep
 from solvers.axes import REQUIRED, Axis
@@ -160,7 +161,9 @@ def records(found: Sequence[Mapping[str, Any]], method: Method, form: str | None
     fixed = [f"{n}={_brief(found[0][n])}" for n in method.axes if n not in axes]
     shown = [*axes, *method.gives, "status", "steps", "residual"]
     rows = [[_brief(record.get(name)) for name in shown] for record in found]
-    return f"{' '.join(fixed)}\n\n{table(rows, shown)}"
+    said = dict.fromkeys(record["message"] for record in found if record.get("message"))
+    notes = "".join(f"\n\n{text}" for text in list(said)[:LONG_LIST])
+    return f"{' '.join(fixed)}\n\n{table(rows, shown)}{notes}"
 
 
 def _cell(value: Any) -> Any:
@@ -261,8 +264,60 @@ def query(
             record[name] = api.plain(found[name].values[i])
         words = found["status"].attrs["flag_meanings"].split()
         record["status"] = words[record["status"]]
-        rows.append(record | {"version": declared.version})
+        record["version"] = declared.version
+        message = str(found["message"].values[i])
+        rows.append(record | ({"message": message} if message else {}))
     return records(rows, declared, form)
+
+
+def query_over_seeds(
+    system: str, method: str, chosen: Mapping[str, Any], form: str | None, data: str | None
+) -> str:
+    """Means, medians and fractions over the seeds of the points that match."""
+    declared = find_method(find_system(system), method)
+    if "seed" not in declared.axes:
+        raise UserError(f"{system} {method} has no seeds; leave --over-seeds out")
+    found = api.points(system, method, data=data, **chosen)
+    records = [
+        {k: v if isinstance(v, dict) else api.plain(np.asarray(v)) for k, v in record.items()}
+        for record in (over_seeds(found, declared) if found.sizes["point"] else [])
+    ]
+    if form == "json":
+        return "\n".join(json.dumps(record) for record in records)
+    if not records:
+        return "no points"
+    flat = [_flat(record) for record in records]
+    names = list(dict.fromkeys(name for record in flat for name in record))
+    if form == "csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([_cell(record.get(name)) for name in names] for record in flat)
+        return text.getvalue().rstrip("\n")
+    axes = [n for n in declared.axes if n != "seed"]
+    varied = [n for n in axes if len({json.dumps(r[n]) for r in flat}) > 1]
+    fixed = [f"{n}={_brief(flat[0][n])}" for n in axes if n not in varied]
+    parts = ("_mean", "_standard_error", "_median")
+    shown = [*varied, "points", *(n for n in names if n.startswith("status_") or n.endswith(parts))]
+    rows = [[_brief(_rounded(record.get(name, 0.0))) for name in shown] for record in flat]
+    return f"{' '.join(fixed)}\n\n{table(rows, shown)}"
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested statistics as columns: mse_mean, mse_median, status_converged, ..."""
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        if not isinstance(value, Mapping):
+            flat[name] = value
+        elif name == "statuses":
+            flat |= {f"status_{status}": fraction for status, fraction in value.items()}
+        else:
+            flat |= {f"{name}_{statistic}": number for statistic, number in value.items()}
+    return flat
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def dataset_counts(path: Path, counts: Mapping[str, Mapping[str, int]]) -> str:

@@ -100,6 +100,12 @@ def points_table(method: Method, cache: Cache, chosen: Mapping[str, Any]) -> xr.
     for name, observable in BOOKKEEPING.items():
         filled = dense(observable, (count,), [getattr(r, name) for r in blocks], targets)
         variables[name] = (("point",), filled, describe_observable(name, observable))
+    texts = [np.array(rows.messages.decode(), dtype=str) for rows in blocks]
+    variables["message"] = (
+        ("point",),
+        np.concatenate(texts) if texts else np.zeros(0, str),
+        {"long_name": "what the solver said of the point"},
+    )
     for axis, declared in method.axes.items():
         columns = [rows.parameters[axis] for rows in blocks]
         parts = [

@@ -202,3 +202,22 @@ def test_misuse_gets_one_sentence_and_status_2(
     assert re.search(message, err), err
     assert not data.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_query_over_seeds_gives_means_medians_and_fractions(phasesweep):
+    axes = ("dimension=16", "alpha=0.5,1", "seed=0,1,2,3,4")
+    phasesweep("solve", "toy", "measure", *axes)
+    status, out, _ = phasesweep("query", "toy", "measure", "--over-seeds", "--json")
+    assert status == 0
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [r["alpha"] for r in found] == [0.5, 1.0]
+    assert "seed" not in found[0]
+    assert found[0]["points"] == 5
+    assert found[0]["statuses"] == {"converged": 1.0}
+    assert found[0]["satisfiable"]["mean"] == 1.0
+    assert "samples_median" in phasesweep("query", "toy", "measure", "--over-seeds")[1]
+    _, text, _ = phasesweep("query", "toy", "measure", "--over-seeds", "--csv")
+    assert "status_converged" in text.splitlines()[0]
+    status, _, problem = phasesweep("query", "toy", "line", "--over-seeds")
+    assert status == 2
+    assert "has no seeds" in problem

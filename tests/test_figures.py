@@ -321,3 +321,13 @@ def test_values_are_chosen_evenly_with_both_ends():
     assert panels == [0, 3, 6, 9]
     assert note.startswith("4 of 10")
     assert plan.thin([1, 2], most=2) == ([1, 2], "")
+
+
+def test_medians_are_not_drawn_away_by_one_seed():
+    data = xr.DataArray([[1.0], [1.1], [0.9], [1e6], [np.nan]], dims=("seed", "alpha"))
+    middle, below, above = curves.seed_median(data)
+    assert middle.item() == pytest.approx(1.05)
+    assert 0 < below.item() < 0.2
+    assert above.item() > 0
+    flags = xr.DataArray([1.0, 0.0, 0.0], dims="seed", attrs={"kind": "flag"})
+    assert curves.seed_median(flags)[0].item() == pytest.approx(1 / 3)

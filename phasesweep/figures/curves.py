@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from phasesweep.statistics import median_interval
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -90,6 +92,19 @@ def seed_mean(variable: xr.DataArray, over: str = "seed") -> tuple[Any, Any, Any
     return mean, below, above
 
 
+def seed_median(variable: xr.DataArray, over: str = "seed") -> tuple[Any, Any, Any]:
+    """(median, below, above) over the seeds that have a finite value; flags have a fraction."""
+    if is_flag(variable) or over not in variable.dims:
+        return seed_mean(variable, over)
+    ordered = variable.transpose(over, ...)
+    template = ordered.isel({over: 0}, drop=True).astype(float)
+    median, low, high = median_interval(ordered.values)
+    middle, below, above = (
+        template.copy(data=data) for data in (median, median - low, high - median)
+    )
+    return middle, below, above
+
+
 def coordinate_of(dataset: xr.Dataset, dim: str) -> str:
     """The coordinate along a dimension: its own, or one that depends on an axis; or nothing."""
     names = [str(n) for n in dataset.coords if n == dim or str(n).startswith(f"{dim}_of_")]
@@ -116,13 +131,14 @@ def abscissa(dataset: xr.Dataset, x: str) -> xr.DataArray:
     return xr.DataArray(0.0)
 
 
-def prepare(dataset: xr.Dataset, name: str, x: str) -> xr.Dataset:
-    """Mean, bars and abscissa of an observable for every combination of axes but the seed."""
+def prepare(dataset: xr.Dataset, name: str, x: str, statistic: str = "mean") -> xr.Dataset:
+    """Mean or median, bars and abscissa of an observable for each choice of axes but the seed."""
     import xarray as xr
 
     keep = [name, "status", *(["samples"] if "samples" in dataset else [])]
     loaded = dataset[list(dict.fromkeys(keep))].load()
-    mean, below, above = seed_mean(loaded[name])
+    summary = seed_median if statistic == "median" else seed_mean
+    mean, below, above = summary(loaded[name])
     asked = loaded["status"] >= 0
     if "seed" in asked.dims:
         asked = asked.any("seed")
@@ -150,9 +166,14 @@ def curve(table: xr.Dataset, chosen: dict[str, Any], component: dict[str, int], 
     return Curve(place[order], mean[order], below[order], above[order])
 
 
-def read(dataset: xr.Dataset, name: str, x: str, **chosen: Any) -> Curve:
-    """The curve of an observable along x, averaged over seeds, at one value of each other axis."""
-    return curve(prepare(dataset, name, x), chosen, {}, x)
+def read(
+    dataset: xr.Dataset, name: str, x: str, *, statistic: str = "mean", **chosen: Any
+) -> Curve:
+    """The curve of an observable along x, averaged over seeds, at one value of each other axis.
+
+    `statistic` is "mean", or "median" where a mean would be heavy-tailed.
+    """
+    return curve(prepare(dataset, name, x, statistic), chosen, {}, x)
 
 
 def log_spaced(values: np.ndarray) -> bool:

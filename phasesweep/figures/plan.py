@@ -47,6 +47,7 @@ class Plan:
     panels: tuple[dict[str, Any], ...]
     thresholds: tuple[str, ...]
     notes: tuple[str, ...]
+    statistic: str
 
 
 def make_plan(datasets: Datasets, wish: Mapping[str, Any]) -> Plan | None:
@@ -80,7 +81,8 @@ def make_plan(datasets: Datasets, wish: Mapping[str, Any]) -> Plan | None:
     sizes = {d.attrs.get("size") for d in drawn.values()}
     shape = next((a for a in left if a in sizes and _only_points_sweep(drawn, a)), None)
     left = [axis for axis in left if axis not in (style, shape)]
-    notes: list[str] = []
+    statistic = str(wish.get("statistic", "mean"))
+    notes = ["medians over seeds"] if statistic == "median" else []
     hues = union(drawn, hue) if hue else []
     if len(hues) > MOST_HUES:
         notes.append(f"{MOST_HUES} of {len(hues)} values of {words(str(hue))}")
@@ -100,6 +102,7 @@ def make_plan(datasets: Datasets, wish: Mapping[str, Any]) -> Plan | None:
         panels=tuple(p for p in panels if any(matches(d, p) for d in taking)),
         thresholds=thresholds,
         notes=tuple(notes),
+        statistic=statistic,
     )
 
 

@@ -37,7 +37,7 @@ def curves_of(datasets: Datasets, plan: Plan) -> Iterator[Drawn]:
     for (method, dataset), name in itertools.product(datasets.items(), plan.y):
         if name not in dataset:
             continue
-        table = prepare(dataset, name, plan.x)
+        table = prepare(dataset, name, plan.x, plan.statistic)
         components = components_of(dataset, name, plan)
         for index, panel in enumerate(plan.panels):
             if not matches(dataset, panel):
