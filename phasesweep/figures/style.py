@@ -231,3 +231,58 @@ def mark_threshold(ax: Axes, x: float, *, index: int = 0, color: Any = FAINT) ->
     low, high = sorted(ax.get_xlim())
     if low <= x <= high:
         ax.axvline(x, color=color, linestyle=THRESHOLD_DASHES[index % 3], linewidth=0.9, zorder=0.5)
+
+
+PHASES = {"impossible": "#f3dcd3", "hard": "#fbf0cf", "easy": "#e3efe0"}
+
+
+def shade_phases(ax: Axes, alpha_it: float, alpha_amp: float) -> None:
+    """Shade a panel along alpha: impossible below alpha_it, hard up to alpha_amp, easy above.
+
+    Nothing is shaded where the thresholds do not exist (NaN).
+    """
+    if not (np.isfinite(alpha_it) and np.isfinite(alpha_amp)):
+        return
+    low, high = ax.get_xlim()
+    ends = np.clip([low, alpha_it, alpha_amp, high], low, high)
+    for phase, left, right in zip(PHASES, ends[:-1], ends[1:], strict=True):
+        if right > left:
+            ax.axvspan(left, right, color=PHASES[phase], linewidth=0, zorder=0)
+    ax.set_xlim(low, high)
+
+
+def phase_handles() -> list[Any]:
+    """Entries of a legend for the shading."""
+    from matplotlib.patches import Patch
+
+    return [Patch(color=colour, label=phase) for phase, colour in PHASES.items()]
+
+
+def colour_map(figure: Figure, ax: Axes, x: Any, y: Any, values: Any, *, text: str = "") -> None:
+    """A map of fractions from 0 (dark) to 1 (light) on the plane, shape (len(y), len(x)).
+
+    Cells lie around the given places, which need not be equally spaced; NaN is left white.
+    """
+    mesh = ax.pcolormesh(
+        _edges(np.asarray(x, float)),
+        _edges(np.asarray(y, float)),
+        np.ma.masked_invalid(np.asarray(values, float)),
+        cmap="cividis",
+        vmin=0,
+        vmax=1,
+        linewidth=0,
+        rasterized=True,
+        zorder=0,
+    )
+    if text:
+        bar = figure.colorbar(mesh, ax=ax, pad=0.02, aspect=28)
+        bar.set_label(text)
+        bar.outline.set_linewidth(0.6)  # type: ignore[operator]
+
+
+def _edges(places: np.ndarray) -> np.ndarray:
+    """Edges of cells around places."""
+    if len(places) == 1:
+        return places[0] + np.array([-0.5, 0.5])
+    middle = 0.5 * (places[1:] + places[:-1])
+    return np.concatenate([[2 * places[0] - middle[0]], middle, [2 * places[-1] - middle[-1]]])

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phasesweep.api import threshold_rows
-from phasesweep.figures import curves, style
-from phasesweep.scaling import extrapolate
+from phasesweep.figures import curves, scaling, style
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -87,29 +86,8 @@ def _thresholds(ax: Axes, tree: xr.DataTree) -> list[Line2D]:
     rows = [r for r in threshold_rows(tree) if r.of == "enumeration.satisfiable"]
     colour_of = dict(zip(kappas, style.WORD_COLOURS, strict=False))
     for kappa, color in colour_of.items():
-        own = [r for r in rows if r.axes.get("kappa", kappa) == kappa and np.isfinite(r.value)]
-        levels = [r for r in own if r.kind == "level"]
-        sizes = np.array([r.sizes[0] for r in levels])
-        values = np.array([r.value for r in levels])
-        errors = np.array([r.error for r in levels])
-        style.error_points(ax, 1 / sizes, values, errors, color=color, zorder=3)
-        limit = next((r for r in own if r.kind == "extrapolated" and r.status == "ok"), None)
-        if limit:
-            used = np.isin(sizes, limit.sizes)
-            law = extrapolate(
-                sizes=sizes[used], values=values[used], errors=errors[used], exponent=1 / limit.nu
-            )
-            inverse = np.linspace(0, 1.05 / sizes.min(), 200)
-            ax.plot(inverse, law.value + law.amplitude * inverse ** (1 / limit.nu), color=color)
-            style.error_points(
-                ax, 0, limit.value, limit.error, color=color, marker="D", filled=False, zorder=3
-            )
-        else:
-            ax.set_title("not extrapolated: see the threshold table", fontsize=8)
-        theory = {r.theory for r in own if np.isfinite(r.theory)}
-        for value in theory:
-            ax.plot(0, value, color=color, marker="*", markersize=8, clip_on=False, zorder=2)
-    ax.set_xlim(left=-0.004)
+        own = [r for r in rows if r.axes.get("kappa", kappa) == kappa]
+        scaling.extrapolation(ax, own, color=color)
     ax.set_xlabel(f"1 / dimension  {style.symbol(enumeration['dimension'].attrs)}$^{{-1}}$")
     ax.set_ylabel("alpha where half are solvable")
     attributes = enumeration["kappa"].attrs
@@ -118,7 +96,5 @@ def _thresholds(ax: Axes, tree: xr.DataTree) -> list[Line2D]:
             style.handle(style.value_text("kappa", attributes, k), color=c, linewidth=3.5)
             for k, c in colour_of.items()
         ),
-        style.handle("fitted power law"),
-        style.handle("extrapolated", linestyle="none", marker="D", markerfacecolor="white"),
-        style.handle("theory at infinite dimension", linestyle="none", marker="*", markersize=8),
+        *scaling.extrapolation_handles(),
     ]

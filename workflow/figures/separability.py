@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phasesweep.api import threshold_rows
-from phasesweep.figures import curves, style
+from phasesweep.figures import curves, scaling, style
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
-
-    from phasesweep.scaling import Row
 
 SWEEPS = ("separability",)
 
@@ -26,7 +24,7 @@ def draw(trees: dict[str, xr.DataTree]) -> Figure:
     )
     sizes = np.atleast_1d(measured["dimension"].values).tolist()
     colour_of = style.colours(sizes)
-    fit = _collapse(tree)
+    fit = scaling.collapse_of(threshold_rows(tree), "max_margin.satisfiable")
     figure, axes = style.panels(columns=2)
     left, right = axes[0]
     for size in sizes:
@@ -44,13 +42,10 @@ def draw(trees: dict[str, xr.DataTree]) -> Figure:
     style.mark_threshold(left, float(capacity["alpha_c"].item()))
     left.set_xlabel(style.label("alpha", measured["alpha"].attrs))
     left.set_ylabel("probability of linear separability")
-    right.set_xlabel(r"$(\alpha - \alpha_{\mathrm{c}})\, d^{1/\nu}$")
+    right.set_xlabel(scaling.COLLAPSED)
     if fit is not None:
-        reach = np.concatenate(
-            [item.get_xdata() for item in right.lines if item.get_marker() == "o"]
-        )
-        right.set_xlim(1.15 * np.min(reach), 1.15 * np.max(reach))
-        right.set_title(_fitted(fit))
+        scaling.limit_to_points(right)
+        right.set_title(scaling.collapse_title(fit))
     attributes = measured["dimension"].attrs
     handles = [
         style.handle("Cover's formula (exact)", linestyle=style.DASHES["exact"][0]),
@@ -66,22 +61,6 @@ def draw(trees: dict[str, xr.DataTree]) -> Figure:
     style.legend(figure, handles)
     style.title(figure, tree.attrs["title"])
     return figure
-
-
-def _collapse(tree: xr.DataTree) -> Row | None:
-    """The fitted collapse of the simulation, if the sweep asks for one and it has an answer."""
-    rows = (
-        r for r in threshold_rows(tree) if r.kind == "collapse" and r.of.startswith("max_margin.")
-    )
-    return next((r for r in rows if np.isfinite(r.value) and np.isfinite(r.nu)), None)
-
-
-def _fitted(fit: Row) -> str:
-    """The fitted pair with its standard errors."""
-    return (
-        rf"$\alpha_{{\mathrm{{c}}}} = {fit.value:.3f} \pm {fit.error:.3f}$, "
-        rf"$\nu = {fit.nu:.2f} \pm {fit.nu_error:.2f}$"
-    )
 
 
 def _simulated(measured: xr.Dataset) -> str:
