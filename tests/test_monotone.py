@@ -1,4 +1,4 @@
-"""Monotone fixed points: the first one from a start, folds, infinities, statuses."""
+"""Roots of increasing functions: any start, folds, infinite brackets, statuses."""
 
 from __future__ import annotations
 
@@ -6,61 +6,91 @@ import numpy as np
 import pytest
 
 from solvers.contract import Status
-from solvers.numerics.monotone import first_fixed_point
+from solvers.numerics.monotone import rising_root
+
+FOLD = 2 / 3**1.5
+"""u - u³ rises between its extrema ∓2/3^1.5 at u = ∓1/√3."""
 
 
-def cubic(gap):
-    """u - u(u² - 1)/20 + gap: three fixed points for small |gap|, folds at u² = 1/3."""
+def cubic(level):
+    """u - u³ - level and its derivative."""
 
-    def curve(u, points):
-        shift = np.broadcast_to(gap, np.shape(gap))[points]
-        return u - 0.05 * u * (u**2 - 1.0) + shift, 1.0 - 0.05 * (3 * u**2 - 1.0)
+    def function(u, points):
+        return u - u**3 - level[points], 1.0 - 3.0 * u**2
 
-    return curve
-
-
-FOLD = 0.1 / 3**1.5
-"""At this gap the two lower fixed points meet: u - u³ = -20·gap has a double root at u² = 1/3."""
+    return function
 
 
-@pytest.mark.parametrize("start", [-2.0, 2.0, -0.1, 0.1])
-def test_monotone_iteration_ends_where_the_plain_one_ends(start):
-    gap = np.linspace(-1.5, 1.5, 60) * FOLD
-    curve = cubic(gap)
-    points = np.arange(len(gap))
-    u, status, steps, residual = first_fixed_point(
-        curve, np.full(len(gap), start), tolerance=1e-12, max_steps=300
+@pytest.mark.parametrize("start", [-0.5, 0.0, 0.57])
+def test_the_root_of_the_rising_part_is_found_from_everywhere(start):
+    """For |level| < FOLD the middle root is 2/√3 sin(arcsin(level/FOLD)/3)."""
+    level = np.linspace(-1, 1, 61)[1:-1] * FOLD
+    u, status, steps, residual = rising_root(
+        cubic(level),
+        np.full(len(level), start),
+        -(3**-0.5),
+        3**-0.5,
+        tolerance=1e-13,
+        max_steps=60,
     )
-    plain = np.full(len(gap), start)
-    for _ in range(5000):
-        plain = curve(plain, points)[0]
     assert np.all(status == Status.CONVERGED)
-    np.testing.assert_allclose(u, plain, rtol=1e-8, atol=1e-8)
+    expected = 2 / np.sqrt(3) * np.sin(np.arcsin(level / FOLD) / 3)
+    np.testing.assert_allclose(u, expected, rtol=1e-11, atol=1e-14)
     assert residual.max() < 1e-12
-    assert steps.max() < 60
+    assert steps.max() < 15
 
 
-def test_a_bottleneck_costs_the_logarithm_of_its_width():
-    distance = 10.0 ** -np.arange(2, 13)
-    points = np.arange(len(distance))
-    for side in (-1, 1):
-        gap = FOLD * (1 + side * distance)
-        u, status, steps, _ = first_fixed_point(
-            cubic(gap), np.full(len(gap), -2.0), tolerance=1e-11, max_steps=300
-        )
-        assert np.all(status == Status.CONVERGED)
-        # Below the fold the lower branch is kept, above it the iteration passes to the upper one.
-        assert np.all(u < -0.5 if side < 0 else u > 1.0)
-        np.testing.assert_allclose(cubic(gap)(u, points)[0], u, atol=1e-14)
-        assert np.all(steps < 30 + 6 * np.arange(2, 13))
+def test_the_root_stays_on_its_side_of_a_fold():
+    """Level and extremum differ by FOLD·ε: the double root splits as the square root of that."""
+    distance = 10.0 ** -np.arange(2, 15)
+    level = FOLD * (1 - distance)
+    u, status, steps, _ = rising_root(
+        cubic(level), np.zeros(len(level)), -(3**-0.5), 3**-0.5, tolerance=1e-13, max_steps=200
+    )
+    assert np.all(status == Status.CONVERGED)
+    # u - u³ = FOLD - √3 (u - 1/√3)² + ...
+    expected = np.sqrt(FOLD * distance / np.sqrt(3))
+    np.testing.assert_allclose(3**-0.5 - u, expected, rtol=0.1)
+    assert steps.max() < 70
 
 
-def test_infinity_is_a_fixed_point_and_not_a_number_is_not():
-    def curve(u, points):
-        with np.errstate(over="ignore"):
-            grows = u + np.exp(u)
-        return np.where(points == 0, grows, np.nan), np.ones_like(u)
+@pytest.mark.parametrize("place", [-1e6, -3.0, 0.0, 40.0])
+def test_infinite_brackets_are_left_by_steps_that_double(place):
+    def function(u, points):
+        return np.tanh(u - place), np.zeros_like(u)  # a derivative that helps nobody
 
-    u, status, _, _ = first_fixed_point(curve, np.zeros(2), tolerance=1e-12, max_steps=100)
-    assert u[0] == np.inf
-    assert status.tolist() == [Status.CONVERGED, Status.NOT_FINITE]
+    u, status, steps, _ = rising_root(
+        function, np.zeros(1), -np.inf, np.inf, tolerance=1e-9, max_steps=200
+    )
+    assert status[0] == Status.CONVERGED
+    assert u[0] == pytest.approx(place, abs=1e-8)
+    assert steps[0] < 100
+
+
+def test_points_do_not_feel_each_other():
+    level = FOLD * np.array([0.1, 0.999999, -0.7, 0.0])
+    given = {"tolerance": 1e-13, "max_steps": 100}
+    together = rising_root(cubic(level), np.zeros(4), -(3**-0.5), 3**-0.5, **given)
+    for i in range(4):
+        alone = rising_root(cubic(level[i : i + 1]), np.zeros(1), -(3**-0.5), 3**-0.5, **given)
+        for one, many in zip(alone, together, strict=True):
+            assert one[0] == many[i]
+
+
+def test_statuses():
+    def function(u, points):
+        value = np.where(points == 0, np.nan, np.expm1(u - 5.0))
+        return value, np.exp(u - 5.0)
+
+    u, status, steps, residual = rising_root(
+        function,
+        np.array([0.0, 0.0, 4.0]),
+        -np.inf,
+        np.inf,
+        tolerance=1e-12,
+        max_steps=np.array([50, 3, 50]),
+    )
+    assert status.tolist() == [Status.NOT_FINITE, Status.MAX_STEPS, Status.CONVERGED]
+    assert steps[1] == 3
+    assert residual[1] > 1e-3
+    assert u[2] == pytest.approx(5.0, rel=1e-12)

@@ -277,7 +277,7 @@ def colour_map(figure: Figure, ax: Axes, x: Any, y: Any, values: Any, *, text: s
     if text:
         bar = figure.colorbar(mesh, ax=ax, pad=0.02, aspect=28)
         bar.set_label(text)
-        bar.outline.set_linewidth(0.6)  # type: ignore[operator]
+        bar.outline.set_linewidth(0.6)
 
 
 def _edges(places: np.ndarray) -> np.ndarray:

@@ -1,21 +1,10 @@
-"""The fixed point that a plain iteration of an increasing map reaches, without its slowness.
+"""Roots of increasing functions, many at once, each inside a bracket of its own.
 
-For an increasing F, the iteration u <- F(u) moves one way for ever: from a start with F(u) > u it
-climbs to the first fixed point above, from one with F(u) < u it descends to the first one below.
-State evolution of one overlap is such a map, and which of several fixed points is "first" is the
-physics (the algorithmic branch, the informed branch). Newton's method may jump over the first fixed
-point; the plain iteration never does, but near a fold it needs ~1/√distance steps.
-
-With g(u) = F(u) - u and a bound K on |g''|, no fixed point lies closer than the first positive root
-of
-
-    |g| + g' r - K r²/2 = 0,
-
-so that step r is safe (in the direction of the plain one). It equals Newton's step up to O(r²),
-which makes the approach quadratic, and √(2|g|/K) in the bottleneck where g' = 0 and |g| is small,
-which makes it logarithmic in the distance to the fold. K is not known beforehand: every step is
-checked against it by the value and the slope at arrival, and repeated with four times the bound if
-they contradict it. A step is never shorter than the plain one.
+The fixed points of a state evolution are crossings of an explicit curve with a level; between two
+folds the curve is monotone, and which part of it is meant is the physics (the algorithmic branch,
+the informed branch). So the root is known to be unique before it is looked for. Newton's method
+finds it to full relative accuracy; the bracket keeps it on its side of a fold, where the derivative
+vanishes and Newton's step alone may jump to the other branch.
 """
 
 from __future__ import annotations
@@ -26,72 +15,65 @@ import numpy as np
 
 from solvers.contract import Status
 
-_ROUNDING = 16 * np.finfo(float).eps
-_LEAST_BOUND = 1.0
+_ROUNDING = 2 * np.finfo(float).eps
+_JUMP = 1e-3
 
 
-def first_fixed_point(
-    curve: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+def rising_root(
+    function: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
     start: np.ndarray,
+    low: np.ndarray | float,
+    high: np.ndarray | float,
     *,
     tolerance: float | np.ndarray,
     max_steps: int | np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The limit of u <- F(u) from `start`, for every point of the 1-D array `start`.
+    """The root of an increasing function between `low` and `high`, for every point of `start`.
 
-    `curve(u, points)` gives F(u) and F'(u) for the points still at work, whose positions are
-    `points`. F must be increasing in u. F = ±inf in the direction of motion is taken for a fixed
-    point at infinity.
+    `function(u, points)` gives value and derivative for the points still at work, whose positions
+    are `points`. Values should be of order one, or relative errors: an absolute 4e-16 is rounding.
+    Newton steps; where one would leave the bracket, which every evaluation narrows, or the last one
+    has not halved the value, the bracket is halved instead, or left behind by steps that double
+    where its end is infinite.
 
-    Returns u, status, steps (evaluations of F) and residual |F(u) - u|. CONVERGED: the distance to
-    the fixed point is at most `tolerance`, or |F(u) - u| is rounding.
+    Returns u, status, steps (evaluations) and residual |value at u|. CONVERGED: Newton's step or
+    the bracket is at most `tolerance`, or the value is rounding; NOT_FINITE: the value is NaN, or
+    jumps over zero (where something overflows).
     """
     u = np.array(start, dtype=float)
     tolerance, max_steps = (np.broadcast_to(np.asarray(v), u.shape) for v in (tolerance, max_steps))
+    low, high = (np.array(np.broadcast_to(end, u.shape), dtype=float) for end in (low, high))
     status = np.full(u.shape, Status.MAX_STEPS, dtype=np.int8)
     steps = np.zeros(u.shape, dtype=np.int64)
     residual = np.full(u.shape, np.inf)
-
+    stride = np.ones(u.shape)
     active = np.flatnonzero(max_steps > 0)
-    sign = np.zeros(len(active))
-    bound = np.full(len(active), _LEAST_BOUND)
-    # What is known at the last accepted point: u, |g|, g'; and the step tried from there.
-    at, gap, slope = u[active], np.full(len(active), np.nan), np.zeros(len(active))
-    step, plain = np.zeros(len(active)), np.ones(len(active), dtype=bool)
     while len(active):
-        trial = at + sign * step
-        value, rate = curve(trial, active)
+        at = u[active]
+        value, slope = function(at, active)
+        slow = (np.abs(value) > 0.5 * residual[active]) & (steps[active] > 0)
         steps[active] += 1
-        with np.errstate(invalid="ignore"):
-            g = np.where(value == trial, 0.0, value - trial)
-            sign = np.where(sign == 0.0, np.sign(g), sign)
-            new_gap, new_slope = sign * g, rate - 1.0
-            linear = gap + slope * step
-            noise = _ROUNDING * np.maximum(1.0, np.abs(trial))
-            fits = plain | (np.abs(new_gap - linear) <= 0.5 * bound * step**2 + noise) & (
-                np.abs(new_slope - slope) <= bound * step + 1e3 * noise
-            ) & (new_gap >= -noise)
-        broken = np.isnan(g)
-        away = np.isinf(g) & ~broken
-        at = np.where(fits & ~broken, trial, at)
-        gap = np.where(fits & ~broken, new_gap, gap)
-        slope = np.where(fits & ~broken, new_slope, slope)
-        bound = np.where(fits, np.maximum(0.5 * bound, _LEAST_BOUND), 4.0 * bound)
+        residual[active] = np.abs(value)
+        low[active] = np.where(value <= 0, at, low[active])
+        high[active] = np.where(value >= 0, at, high[active])
+        left, right = low[active], high[active]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            newton = at - value / slope
+            middle = 0.5 * (left + right)
+        inside = (newton > left) & (newton < right) & (slope > 0)
+        middle = np.where(np.isinf(left), at - stride[active], middle)
+        middle = np.where(np.isinf(right) & (value <= 0), at + stride[active], middle)
+        halve = ~inside | slow
+        unbounded = np.isinf(left) | np.isinf(right)
+        stride[active] = np.where(halve & unbounded, 2.0 * stride[active], stride[active])
 
-        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            positive = np.maximum(gap, 0.0)
-            root = np.sqrt(slope**2 + 2.0 * bound * positive)
-            safe = np.where(slope < 0, 2.0 * positive / (root - slope), (slope + root) / bound)
-        plain = ~(safe > positive)
-        step = np.where(plain, positive, safe)
-
-        rounding = gap <= _ROUNDING * np.maximum(1.0, np.abs(at))
-        done = (fits & ~broken & ((step <= tolerance[active]) | rounding)) | away
-        u[active] = np.where(away, np.copysign(np.inf, sign), at)
-        residual[active] = np.where(away, 0.0, np.abs(gap))
+        narrow = right - left <= tolerance[active]
+        broken = np.isnan(value) | narrow & (np.abs(value) > _JUMP)
+        near = (slope > 0) & (np.abs(newton - at) <= tolerance[active])
+        done = near | (np.abs(value) <= _ROUNDING) | narrow
         status[active[done]] = Status.CONVERGED
         status[active[broken]] = Status.NOT_FINITE
         keep = ~done & ~broken & (steps[active] < max_steps[active])
-        active, sign, bound = active[keep], sign[keep], bound[keep]
-        at, gap, slope, step, plain = at[keep], gap[keep], slope[keep], step[keep], plain[keep]
+        u[active[keep]] = np.where(halve, middle, newton)[keep]
+        active = active[keep]
     return u, status, steps, residual

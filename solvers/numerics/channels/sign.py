@@ -1,23 +1,23 @@
 """Sign labels, y = sign(z + √noise·ξ) with ξ ~ N(0, 1): P(y | z) = Φ(y z/√noise).
 
-With rho = E z^2 = 1, T = deficit + noise (the variance of z + √noise·ξ given omega), H(x) = P(Z >
-x) and the hazard h = φ/H, log Z = log H(x) with x = -y·omega/√T, and
+With T = deficit + noise (the variance of z + √noise·ξ given omega), R = rho + noise = overlap + T
+(its variance), H(x) = P(Z > x) and the hazard h = φ/H, log Z = log H(x) with x = -y·omega/√T, and
 
     g = y h(x)/√T,        -∂_omega g = h(x)(h(x) - x)/T.
 
 **State evolution.** E g^2 = (2/T) ∫Dt φ(st)^2/H(st), s^2 = q/T. The product φ(t) φ(st) is again a
-Gaussian density; with c^2 = s^2/(1 + s^2) = q/(1 + noise),
+Gaussian density; with c^2 = s^2/(1 + s^2) = q/R,
 
-    E g^2               = 2/√(2π T (1 + noise)) · ∫Dv h(cv),
-    d(E g^2)/dq = E(∂g)^2 = 2/√(2π T^3 (1 + noise)) · ∫Dv h(cv)(h(cv) - cv)^2,
+    E g^2               = 2/√(2π T R) · ∫Dv h(cv),
+    d(E g^2)/dq = E(∂g)^2 = 2/√(2π T^3 R) · ∫Dv h(cv)(h(cv) - cv)^2,
 
-whose integrands vary on scale 1 up to and including q = 1: nothing is lost in the nearly recovered
-corner. H has its first zeros at Re x = -1.92, |Im x| = 2.82, so the trapezoidal rule with step 0.4
-is exact to rounding. E log Z = 2 ∫Dt H(st) log H(st), taken in t for s < 1 and in st above.
+whose integrands vary on scale 1 up to and including q = rho: nothing is lost near recovery. H has
+its first zeros at Re x = -1.92, |Im x| = 2.82, so the trapezoidal rule with step 0.4 is exact to
+rounding. E log Z = 2 ∫Dt H(st) log H(st), taken in t for s < 1 and in st above.
 
-**Errors.** `classification_error` = P(sign(omega) ≠ y) = arccos(√(q/(1 + noise)))/π and `label_mse`
-= E(y - ⟨y⟩)^2 = (2/π) arccos(q/(1 + noise)), without a factor 1/2. Both are against a fresh label
-of the channel, noise included; at noise = 0 the label is the teacher's sign.
+**Errors.** `classification_error` = P(sign(omega) ≠ y) = arccos(√(q/R))/π and `label_mse` =
+E(y - ⟨y⟩)^2 = (2/π) arccos(q/R), without a factor 1/2. Both are against a fresh label of the
+channel, noise included; at noise = 0 the label is the teacher's sign.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ import scipy.special
 from solvers.numerics.special import special
 
 PARAMETERS: tuple[str, ...] = ("noise",)
+LABELS = "sign"
+EVEN = False
 
 _GRID = 0.4 * np.arange(-24, 25)
 _WEIGHTS = 0.4 / math.sqrt(2 * math.pi) * np.exp(-0.5 * _GRID**2)
@@ -47,12 +49,13 @@ def snr(
 ) -> tuple[np.ndarray, np.ndarray]:
     """E g^2 and d log(E g^2)/d log(deficit); E g^2 is infinite where deficit = noise = 0."""
     total = deficit + noise
-    x = np.sqrt(overlap / (1.0 + noise))[..., None] * _GRID
+    variance = overlap + total
+    x = np.sqrt(overlap / variance)[..., None] * _GRID
     h = hazard(x, xp=np)
     first = np.sum(_WEIGHTS * h, axis=-1)
     second = np.sum(_WEIGHTS * h * (h - x) ** 2, axis=-1)
     with np.errstate(divide="ignore"):
-        value = 2.0 * first / np.sqrt(2 * math.pi * total * (1.0 + noise))
+        value = 2.0 * first / (np.sqrt(2 * math.pi * variance) * np.sqrt(total))
     share = np.divide(deficit, total, out=np.ones_like(total), where=total > 0)
     return value, -share * second / first
 
@@ -71,7 +74,7 @@ def errors(
     *, overlap: np.ndarray, deficit: np.ndarray, noise: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Classification error and label mean-square error; arcsines, so that small ones are exact."""
-    rest = (deficit + noise) / (1.0 + noise)
+    rest = (deficit + noise) / (overlap + deficit + noise)
     classification = np.arcsin(np.sqrt(np.minimum(rest, 1.0))) / math.pi
     return classification, 4.0 / math.pi * np.arcsin(np.sqrt(0.5 * np.minimum(rest, 1.0)))
 

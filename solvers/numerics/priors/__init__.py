@@ -3,7 +3,7 @@
 A weight w ~ P is seen through a Gaussian channel: message passing, state evolution and the free
 entropy need nothing else of it. The file `NAME.py` of a prior holds
 
-    PARAMETERS                 names of the axes it depends on, such as ("sparsity",); every
+    PARAMETERS                 names of the axes it depends on, such as ("sparsity",); EVERY
                                function takes them as keyword arguments, columns that broadcast
     second_moment()            rho = E w^2
     overlap(snr)               at B = snr·w + √snr·Z: overlap q = E⟨w⟩^2, deficit rho - q, and the
@@ -12,12 +12,14 @@ entropy need nothing else of it. The file `NAME.py` of a prior holds
     mutual_information(snr)    I(w; B) = snr·rho/2 - E log ∫P(dw') exp(B w' - snr w'^2/2)
     denoise(precision, field)  mean and variance of P(w) exp(field·w - precision·w^2/2) / Z
     log_normalisation(precision, field)   log Z of the same law
-    sample(stream, dimension)  a column of independent weights, shape (dimension, 1)
+    sample(stream, dimension)  independent weights, shape (dimension, 1), or (dimension, points)
+                               where a parameter is a column of several points; a column is a
+                               function of the stream and of the parameters of its own point
 
 `snr` is the conjugate order parameter (q̂ in most papers). The last three take the array namespace
-`xp` and work on its arrays. Identities that tie them together, and that the tests use: Nishimori
-E⟨w⟩^2 = E w⟨w⟩, d I/d snr = (rho - q)/2 and d q/d snr = E (variance^2) (Guo, Shamai and Verdu,
-IEEE Trans. Inf. Theory 51, 1261 (2005)).
+`xp` and work on its arrays. Every prior is symmetric, P(w) = P(-w). Identities that tie them
+together, and that the tests use: Nishimori E⟨w⟩^2 = E w⟨w⟩, d I/d snr = (rho - q)/2 and
+d q/d snr = E (variance^2) (Guo, Shamai and Verdu, IEEE Trans. Inf. Theory 51, 1261 (2005)).
 """
 
 from __future__ import annotations

@@ -20,8 +20,25 @@ system = System(
             default="sign",
             symbol=r"P_{\mathrm{out}}",
         ),
+        "sparsity": Real(
+            "fraction of weights that are not zero",
+            low=0,
+            high=1,
+            open="low",
+            symbol=r"\rho",
+            when={"prior": ("gauss_bernoulli",)},
+            otherwise=1.0,
+        ),
+        "kappa": Real(
+            "half-width of the door: labels are the sign of |z| - kappa",
+            low=0,
+            symbol=r"\kappa",
+            when={"channel": ("door",)},
+            otherwise=0.0,
+        ),
         "noise": Real(
-            "variance of the Gaussian noise of the channel (before the sign)",
+            "variance of the Gaussian noise of the channel: on the label for linear, abs and relu,"
+            " before the sign for sign and door",
             low=0,
             default=0.0,
             symbol=r"\Delta",
@@ -54,6 +71,13 @@ system = System(
             default=0.0,
             symbol=r"\beta",
         ),
+        "design": Choice(
+            "gaussian",
+            "rademacher",
+            description="law of the entries of the design, of variance 1/dimension",
+            default="gaussian",
+            symbol="P_X",
+        ),
         "precision": Choice(
             "single",
             "double",
@@ -80,18 +104,45 @@ system = System(
             "q_t",
             dims=("iteration",),
         ),
+        "mse_trajectory": Observable(
+            "mean-square error of the weights at the start and after each iteration",
+            r"\mathrm{mse}_{w,t}",
+            dims=("iteration",),
+        ),
+        "error_trajectory": Observable(
+            "error on a fresh label at the start and after each iteration: classification_error"
+            " for labels ±1, label_mse for real ones",
+            r"\epsilon_t",
+            dims=("iteration",),
+        ),
         "samples": Observable(
             "samples of the instance, round(alpha·dimension)", "n", kind="integer"
         ),
         "alpha_it": Observable(
-            "information-theoretic threshold: free entropies of both branches are equal;"
-            " NaN where there is one branch only",
+            "information-theoretic threshold: the free entropies of the two best branches are"
+            " equal; NaN where there is no first-order transition",
             r"\alpha_{\mathrm{IT}}",
         ),
         "alpha_amp": Observable(
-            "algorithmic threshold: the uninformed branch ends in a fold;"
-            " NaN where there is one branch only",
+            "algorithmic threshold: the uninformed branch ends, in a fold or a linear instability,"
+            " and becomes the best one; NaN where there is no first-order transition",
             r"\alpha_{\mathrm{AMP}}",
+        ),
+        "alpha_weak": Observable(
+            "weak-recovery threshold: zero overlap becomes unstable; NaN where one label tells the"
+            " sign of the weights",
+            r"\alpha_{\mathrm{WR}}",
+        ),
+        "alpha_full": Observable(
+            "full-recovery threshold: the Bayes-optimal mean-square error is zero beyond; NaN where"
+            " it never is",
+            r"\alpha_{\mathrm{FR}}",
+        ),
+        "phase": Observable(
+            "whether better answers than the uninformed one are impossible, possible but hard, or"
+            " whether message passing finds the best one easily",
+            r"\mathrm{phase}",
+            labels=("impossible", "hard", "easy"),
         ),
     },
     source=(
@@ -101,20 +152,30 @@ system = System(
         " arXiv:1010.5141; G. Györgyi, Phys. Rev. A 41, 7097 (1990)"
     ),
     demo={
-        "title": "Sign perceptron with binary and Gaussian weights",
-        "fixed": {"channel": "sign", "noise": 0},
-        "axes": {"prior": ["gaussian", "rademacher"]},
+        "title": "Sign perceptron with binary, Gaussian and sparse weights",
+        "axes": {"prior": ["gaussian", "rademacher", "gauss_bernoulli"], "sparsity": [0.3]},
         "methods": {
             "state_evolution": {
-                "alpha": {"from": 0.1, "to": 2.5, "points": 49},
+                "alpha": {"from": 0.1, "to": 2.5, "points": 13},
+                "channel": ["sign", "linear", "abs", "relu", "door"],
+                "kappa": [0.7],
+                "noise": 1e-3,
                 "initialization": ["uninformed", "informed"],
+                "iterations": 20,
             },
-            "thresholds": {},
+            "thresholds": {
+                "channel": ["sign", "linear", "abs", "relu", "door"],
+                "kappa": [0.7],
+                "noise": [0, 1e-3],
+            },
             "gamp": {
+                "noise": 1e-3,
                 "alpha": [0.3, 0.8, 1.2, 1.5, 1.8, 2.4],
+                "channel": "sign",
                 "dimension": [100, 200],
                 "damping": 0.5,
-                "seed": {"count": 8},
+                "iterations": 20,
+                "seed": {"count": 4},
             },
         },
         "thresholds": [
@@ -147,6 +208,48 @@ system = System(
             rtol=0,
             atol=5e-4,
             source="J. Barbier et al., PNAS 116, 5451 (2019)",
+        ),
+        Limit(
+            "binary weights behind a symmetric door: one label for each",
+            "thresholds",
+            {"prior": "rademacher", "channel": "door", "kappa": 0.674489750196},
+            "alpha_it",
+            1.0,
+            source="J. Barbier et al., PNAS 116, 5451 (2019); -log 2 of each label and weight",
+        ),
+        Limit(
+            "message passing opens the symmetric door beyond 1.566",
+            "thresholds",
+            {"prior": "rademacher", "channel": "door", "kappa": 0.674489750196},
+            "alpha_amp",
+            1.566,
+            rtol=0,
+            atol=6e-4,
+            source="J. Barbier et al., PNAS 116, 5451 (2019)",
+        ),
+        Limit(
+            "rectified labels determine Gaussian weights from two for each",
+            "thresholds",
+            {"prior": "gaussian", "channel": "relu"},
+            "alpha_full",
+            2.0,
+            source="J. Barbier et al., PNAS 116, 5451 (2019)",
+        ),
+        Limit(
+            "compressed sensing is possible from one equation for each non-zero weight",
+            "thresholds",
+            {"prior": "gauss_bernoulli", "channel": "linear", "sparsity": 0.3},
+            "alpha_it",
+            0.3,
+            source="Y. Wu, S. Verdú, IEEE Trans. Inf. Theory 58, 6241 (2012)",
+        ),
+        Limit(
+            "Gaussian weights and linear labels: mse (mse + noise + alpha) = mse + noise",
+            "state_evolution",
+            {"prior": "gaussian", "channel": "linear", "alpha": 0.5, "noise": 0.5},
+            "mse",
+            math.sqrt(0.5),
+            rtol=1e-11,
         ),
         Limit(
             "error of Gaussian weights with many labels: 0.442 / alpha",

@@ -6,18 +6,62 @@ import numpy as np
 
 from solvers.axes import Integer, Real
 from solvers.contract import Cost, Status
-from solvers.numerics.random import Stream
 from solvers.systems.glm_bayes.declaration import system
-from solvers.systems.glm_bayes.instance import Instance, on_device, to_host
-from solvers.systems.glm_bayes.messages import State, channel_arguments, inner, measure, total
-from solvers.systems.glm_bayes.model import INFORMED_SNR, Model
+from solvers.systems.glm_bayes.instance import Instance, distinct, on_device, to_host
+from solvers.systems.glm_bayes.messages import (
+    Record,
+    compare,
+    inner,
+    measure,
+    start,
+    teacher_norm,
+    total,
+)
+from solvers.systems.glm_bayes.model import Model
 
 _FEW = 2.0
 """Fewer informative samples than this are no average (see `gamp`)."""
 
+_ROUNDING = 2.0
+"""Root-mean-square change of an estimate, in units of eps·√rho, that is rounding."""
+
+_USUAL = {
+    "linear": (60, 8, 1e2),
+    "sign": (35, 50, 5e2),
+    "relu": (40, 170, 5e2),
+    "abs": (150, 220, 1e3),
+    "door": (80, 600, 1e6),
+}
+"""Of each channel: iterations on average over alpha from 0.2 to 2, nanoseconds a label and step,
+nanoseconds for the errors of one estimate."""
+
+
+def _work(*, alpha, dimension, iterations, channel, **_):
+    """Nanoseconds of a point among many of one instance: labels, weights, design, and errors."""
+    steps, label, error = _USUAL.get(str(channel), (100, 500, 1e4))
+    samples = alpha * dimension
+    iteration = samples * (40 + label + 0.4 * dimension) + 200.0 * dimension
+    return 4e6 + steps * iteration + error * np.minimum(np.asarray(iterations) + 2, steps)
+
+
+def _wide(precision):
+    return np.where(np.asarray(precision) == "double", 2.0, 1.0)
+
+
+def _memory(*, alpha, dimension, iterations, precision, **_):
+    """Labels and outputs (samples), messages and their sums (weights), and the record."""
+    samples = alpha * dimension + 256
+    weights = 16.0 * _wide(precision) + 80.0
+    return _wide(precision) * 12.0 * samples + weights * dimension + 60.0 * (iterations + 100)
+
+
+def _shared_memory(*, alpha, dimension, precision, **_):
+    """The design, and what one group of points needs."""
+    return 4.2 * _wide(precision) * (dimension + 40) * (alpha * dimension + 256) + 1e6
+
 
 @system.simulation(
-    version=1,
+    version=2,
     gives=(
         "overlap",
         "self_overlap",
@@ -26,6 +70,8 @@ _FEW = 2.0
         "label_mse",
         "free_entropy",
         "overlap_trajectory",
+        "mse_trajectory",
+        "error_trajectory",
         "samples",
     ),
     size="dimension",
@@ -33,7 +79,7 @@ _FEW = 2.0
     devices=("cpu", "gpu"),
     axes={
         "tolerance": Real(
-            "root-mean-square change of the estimate that counts as none",
+            "change of the estimate, in posterior standard deviations, that counts as none",
             low=0,
             open="low",
             default=1e-5,
@@ -41,23 +87,17 @@ _FEW = 2.0
         ),
         "max_steps": Integer("most iterations", low=1, default=300, symbol=r"t_{\max}"),
     },
-    cost=Cost(
-        # Some 30 iterations; many small operations for small sizes, matrix products for large ones.
-        flops=lambda *, alpha, dimension, **_: 1.5e7 + alpha * dimension * (4e3 + 15.0 * dimension),
-        memory=lambda *, alpha, dimension, **_: 16.0 * dimension * (alpha + 6) + 2e4,
-        shared_memory=lambda *, alpha, dimension, precision, **_: (
-            np.where(np.asarray(precision) == "double", 9.0, 4.5)
-            * dimension
-            * (alpha * dimension + 256)
-        ),
-    ),
+    cost=Cost(flops=_work, memory=_memory, shared_memory=_shared_memory),
 )
 def gamp(
     *,
     alpha,
     prior,
     channel,
+    sparsity,
+    kappa,
     noise,
+    design,
     initialization,
     dimension,
     seed,
@@ -75,51 +115,89 @@ def gamp(
         ω = X·ŵ - V g,   g = ∂_ω log Z(y; ω, V),   A = -Σ ∂_ω g / d,   B = A ŵ + X^T g,
         ŵ, v = mean and variance of P(w) exp(B w - A w^2/2),   V = Σ v / d,
 
-    and A, B keep a share `damping` of their previous values. The uninformed start is A = B = 0, the
-    informed one A = s, B = s w + √s Z with s = 100: iteration t has the overlap of
-    state evolution at t up to O(1/√d). All points of a batch advance in lockstep on one instance.
+    and A, B keep a share `damping` of their previous values. A estimates alpha E g^2 >= 0: where
+    the sum over samples is negative, which only channels that are not log-concave in z (abs, door)
+    allow, the weights see A = 0. All points of a batch advance in lockstep on one instance, and
+    iteration t has the overlap of state evolution at t up to O(1/√d).
 
-    Measured on the estimate: `overlap` ŵ·w/d, `self_overlap` |ŵ|²/d (equal on average, Nishimori),
-    `mse` |ŵ - w|²/d; the errors on a fresh input integrate over that input exactly, given the
-    estimate (`channels`). `free_entropy` is the Bethe free entropy of the messages
-    (Krzakala, Manoel, Tramel, Zdeborová, ISIT 2014, arXiv:1402.1384, with scalar variances)
+    **Starts.** Informed: A = s, B = s w + √s Z with s = 100. Uninformed: A = B = 0, except where
+    that is a fixed point, for even channels (abs, door: P(y | z) = P(y | -z)). There the symmetry
+    is broken by the weakest observation that d weights can feel, A = s, B = √s Z, Z independent of
+    the teacher, s = 1/(rho d). Then ŵ = rho B has |ŵ|²/d = rho/d, and its overlap with the teacher
+    is by chance of the same size, ŵ·w/d = ±rho/d, as the identity |ŵ|²/d = ŵ·w/d of a posterior
+    mean asks: the cosine starts at 1/√d, and as long as everything is small both numbers grow by
+    alpha/alpha_weak an iteration. A stronger start would fill the estimate with noise before the
+    teacher is seen, a weaker one lose iterations. About log d / log(alpha/alpha_weak) of them pass
+    before the overlap is of order 1, at a time that differs between instances; not far above
+    alpha_weak small instances never see the teacher (gaussian, abs without noise, alpha = 0.7: half
+    of them at d = 4000). On this way V is no longer tied to the overlap. For abs without noise a
+    relative error ε of V returns as -ε alpha (E w^4/rho² - 1)/2, against the 2 alpha of the signal:
+    with sparse weights it outgrows the signal, and undamped messages run away at large alpha
+    (sparsity 0.3, alpha = 2: all at d = 500; with damping 0.3 all recover).
+
+    **Sign.** With an even channel no label tells w from -w (all priors are symmetric): `overlap`,
+    `mse` and their trajectories are then those of the better of ±ŵ, so that overlap >= 0 and
+    mse = |w|²/d + `self_overlap` - 2 `overlap` in every case.
+
+    **Measured** on the estimate: `overlap` ŵ·w/d, `self_overlap` |ŵ|²/d (equal on average,
+    Nishimori), `mse` |ŵ - w|²/d; the errors on a fresh sample integrate over it exactly, given the
+    estimate (`channels`). `free_entropy` is the Bethe free entropy of the messages (Krzakala,
+    Manoel, Tramel, Zdeborová, ISIT 2014, arXiv:1402.1384, with scalar variances)
 
         d·φ = Σ_i [log Z_w(A, B_i) - B_i ŵ_i + A(ŵ_i² + v_i)/2]
             + Σ_μ [log Z(y_μ; ω_μ, V) + (ω_μ - (X·ŵ)_μ)²/(2V)],
 
     whose average at the fixed point is the replica-symmetric one. It is NaN where the labels
     contradict messages that are certain of a wrong answer (more than 100 nats per label), which
-    happens at small dimension: the posterior that the messages describe gives the labels no weight.
+    happens at small dimension, and +inf, its limit as V -> 0, where real labels without noise
+    determine the weights.
 
-    **End.** CONVERGED when the root-mean-square change of ŵ, over 1 - `damping`, is at most
-    `tolerance` (`residual`). After exact recovery V tends to zero, no label is in doubt, A is no
-    longer an average over samples and an unguarded iteration forgets everything: a point is frozen,
-    as CONVERGED with residual √V, once the curvatures -∂g have a participation number (Σ)²/Σ² below
-    2. MAX_STEPS otherwise; DIVERGED if |ŵ|² exceeds 100 times the teacher's; NOT_FINITE.
+    **End.** CONVERGED when `residual` is at most `tolerance`. It is the root-mean-square change of
+    ŵ, over 1 - `damping`, in posterior standard deviations √V; what rounding moves, 2 eps √rho,
+    does not count. Without noise recovery may be exact and V fall for ever: there `residual` is, if
+    that is less, the larger of the change and √V, over √rho. So an estimate that is exact ends with
+    mse of the order of rho `tolerance`², not below rounding, and a poor one is not taken for it.
+    Where V is nearly zero no sign label is in doubt, A is no longer an average over samples and an
+    unguarded iteration forgets everything: a point is frozen, as CONVERGED with residual √(V/rho),
+    once the |∂g| have a participation number (Σ)²/Σ² below 2. MAX_STEPS otherwise, which without
+    damping is the fate of a share of instances that shrinks with the dimension; DIVERGED if |ŵ|²/d
+    exceeds 100 rho; NOT_FINITE.
     """
     dtype = xp.float64 if precision == "double" else xp.float32
-    model = Model.of(prior=prior, channel=channel, noise=noise)
+    model = Model.of(prior=prior, channel=channel, sparsity=sparsity, kappa=kappa, noise=noise)
     instance = Instance.draw(
-        model=model, alpha=alpha, dimension=dimension, seed=seed, xp=xp, dtype=dtype
+        model=model, alpha=alpha, dimension=dimension, seed=seed, design=design, xp=xp, dtype=dtype
     )
-    points = len(alpha)
-    state = _start(model, instance, initialization, seed, xp, dtype)
-    trajectory = np.empty((points, iterations + 1))
-    trajectory[:] = inner(state.mean, instance.teacher, xp)[:, None] / dimension
-    status = np.full(points, Status.MAX_STEPS)
-    steps, residual = np.zeros(points, dtype=int), np.full(points, np.inf)
-    norm = float(inner(instance.teacher, instance.teacher, xp)[0])
+    with np.errstate(all="ignore"):  # messages that run away overflow; their status says so
+        return _iterate(
+            model, instance, initialization, seed, iterations, damping, tolerance, max_steps, xp,
+            dtype,
+        )  # fmt: skip
+
+
+def _iterate(
+    model, instance, initialization, seed, iterations, damping, tolerance, max_steps, xp, dtype
+):
+    points, dimension = len(instance.samples), instance.dimension
+    rho = model.second_moment(points)
+    state = start(
+        model=model, instance=instance, initialization=initialization, seed=seed, xp=xp, dtype=dtype
+    )
+    record = Record(points, iterations)
     # Points with many samples first: groups of equal width then end at nearly the same row.
     active = np.argsort(-instance.samples, kind="stable")
+    _note(record, 0, model, instance, state, active, xp)
+    status = np.full(points, Status.MAX_STEPS)
+    steps, residual = np.zeros(points, dtype=int), np.full(points, np.inf)
 
     while len(active):
         steps[active] += 1
         precision_new, field_new, informative = _pass(model, instance, state, active, xp, dtype)
         enough = informative >= np.minimum(_FEW, 0.5 * instance.samples[active])
         finite = np.isfinite(precision_new)
-        frozen = finite & ~enough
-        status[active[frozen]] = Status.CONVERGED
-        residual[active[frozen]] = np.sqrt(state.variance[active[frozen]])
+        frozen = active[finite & ~enough]
+        status[frozen] = Status.CONVERGED
+        residual[frozen] = np.sqrt(state.variance[frozen] / rho[frozen])
         status[active[~finite]] = Status.NOT_FINITE
 
         go = np.flatnonzero(finite & enough)
@@ -142,23 +220,30 @@ def gamp(
         change = np.sqrt(inner(moved, moved, xp) / dimension) / (1 - keep)
         state.field[:, columns], state.mean[:, columns] = field, mean
         state.variance[active] = total(variance, xp) / dimension
-        overlap = inner(mean, instance.teacher, xp) / dimension
-        for point, value in zip(active, overlap, strict=True):
-            trajectory[point, steps[point] :] = value
+        if steps[active[0]] <= iterations:
+            _note(record, int(steps[active[0]]), model, instance, state, active, xp)
 
-        residual[active] = change
-        wild = inner(mean, mean, xp) > 100.0 * norm
-        broken = ~np.isfinite(change)
-        done = change <= tolerance[active]
+        residual[active] = _distance(
+            change, state.variance[active], rho[active], model.take(active), dtype, xp
+        )
+        wild = inner(mean, mean, xp) > 100.0 * dimension * rho[active]
+        broken = ~np.isfinite(residual[active])
+        done = residual[active] <= tolerance[active]
         status[active[done]] = Status.CONVERGED
         status[active[wild]] = Status.DIVERGED
         status[active[broken]] = Status.NOT_FINITE
         active = active[~done & ~wild & ~broken & (steps[active] < max_steps[active])]
 
-    measured = measure(model, instance, state, xp, dtype)
+    measured = measure(model=model, instance=instance, state=state, xp=xp, dtype=dtype)
+    if model.channel.LABELS == "real":
+        recovered = _noiseless(model) & (status == Status.CONVERGED)
+        recovered &= np.sqrt(state.variance / rho) <= tolerance
+        measured["free_entropy"] = np.where(recovered, np.inf, measured["free_entropy"])
     return {
         **measured,
-        "overlap_trajectory": trajectory,
+        "overlap_trajectory": record.values["overlap"],
+        "mse_trajectory": record.values["mse"],
+        "error_trajectory": record.errors(model, teacher_norm(instance, xp), steps),
         "samples": instance.samples,
         "status": status,
         "steps": steps,
@@ -166,49 +251,58 @@ def gamp(
     }
 
 
-def _start(model, instance, initialization, seed, xp, dtype):
-    """Messages that know nothing, or the teacher through one Gaussian channel."""
-    points, dimension = len(instance.samples), instance.dimension
-    field = xp.zeros((dimension, points), dtype=dtype)
-    precision = np.zeros(points)
-    if initialization == "informed":
-        stream = Stream("glm_bayes", seed, dimension, "init")
-        shift = stream.normals(0, dimension, 1, xp=xp, dtype=dtype)
-        field = field + INFORMED_SNR * instance.teacher + INFORMED_SNR**0.5 * shift
-        precision += INFORMED_SNR
-    mean, variance = model.prior.denoise(
-        precision=xp.asarray(precision, dtype=dtype),
-        field=field,
-        xp=xp,
-        **on_device(model.prior_parameters, xp=xp, dtype=dtype),
-    )
-    average = total(variance, xp) / dimension
-    output = xp.zeros((instance.design.shape[0], points), dtype=dtype)
-    return State(precision, field, mean, average, output)
+def _distance(change, variance, rho, model, dtype, xp):
+    """How far from the end a step of this root-mean-square size is; `residual` of `gamp`."""
+    eps = float(xp.finfo(dtype).eps)
+    moved = np.maximum(change - _ROUNDING * eps * np.sqrt(rho), 0.0)
+    relative = moved / np.sqrt(np.maximum(variance, eps**2 * rho))
+    absolute = np.maximum(change, np.sqrt(variance)) / np.sqrt(rho)
+    return np.where(_noiseless(model), np.minimum(relative, absolute), relative)
+
+
+def _noiseless(model):
+    """Points whose labels are a function of the preactivation: recovery may be exact."""
+    return model.channel_parameters["noise"] == 0
+
+
+def _note(record, step, model, instance, state, active, xp):
+    """Record the estimates of the active points."""
+    mean = state.mean[:, xp.asarray(active)]
+    measured = compare(model=model, instance=instance, mean=mean, points=active, xp=xp)
+    record.write(active, step, {**measured, "variance": state.variance[active]})
 
 
 def _pass(model, instance, state, active, xp, dtype):
     """One reading of the design: new A, B and the number of informative samples of `active`."""
-    dimension = instance.dimension
-    gathered = xp.zeros((dimension, len(state.variance)), dtype=dtype)
-    first, second = np.zeros(len(state.variance)), np.zeros(len(state.variance))
-    for rows, design in instance.row_blocks(active):
-        for group in instance.groups(active, rows.start):
-            columns, asked, arguments = channel_arguments(
-                model, instance, state, rows, group, xp, dtype
-            )
-            omega = design @ state.mean[:, columns]
-            omega = omega - arguments["variance"] * state.output[rows, columns]
-            g, curvature = model.channel.denoise(omega=omega, xp=xp, **arguments)
-            g, curvature = xp.where(asked, g, 0.0), xp.where(asked, curvature, 0.0)
-            state.output[rows, columns] = g
-            gathered[:, columns] = gathered[:, columns] + design.T @ g
-            curvature = xp.astype(curvature, xp.float64)
-            first[group] += to_host(xp.sum(curvature, axis=0))
-            second[group] += to_host(xp.sum(curvature**2, axis=0))
-    first, second = first[active], second[active]
-    informative = np.divide(first**2, second, out=np.zeros_like(first), where=second > 0)
-    precision = first / dimension
-    columns = xp.asarray(active)
-    field = xp.asarray(precision, dtype=dtype) * state.mean[:, columns] + gathered[:, columns]
-    return precision, field, informative
+    points = len(instance.samples)
+    first, size, second = np.zeros(points), np.zeros(points), np.zeros(points)
+    arguments = {
+        group[0]: state.channel_arguments(model, distinct(group), xp=xp, dtype=dtype)
+        for group in instance.groups(active)
+    }
+
+    def respond(rows, group, product):
+        # The last column of a short group is repeated for the products' sake: not worked out again.
+        given, some = arguments[group[0]], distinct(group)
+        columns = xp.asarray(some)
+        g, curvature = model.channel.denoise(
+            label=instance.labels[rows, columns],
+            omega=product[:, : len(some)] - given["variance"] * state.output[rows, columns],
+            xp=xp,
+            **given,
+        )
+        g = instance.only_asked(rows, some, g, xp=xp)
+        state.output[rows, columns] = g
+        curvature = instance.only_asked(rows, some, curvature, xp=xp)
+        curvature = instance.widened(xp.astype(curvature, xp.float64), xp=xp)
+        first[group] += to_host(xp.sum(curvature, axis=0))
+        size[group] += to_host(xp.sum(xp.abs(curvature), axis=0))
+        second[group] += to_host(xp.sum(curvature * curvature, axis=0))
+        return instance.widened(g, xp=xp)
+
+    mean = state.mean[:, xp.asarray(active)]
+    gathered = instance.read(active, mean, respond, xp=xp)
+    informative = np.divide(size**2, second, out=np.zeros(points), where=second > 0)
+    onsager = first[active] / instance.dimension
+    field = xp.asarray(onsager, dtype=dtype) * mean + gathered
+    return np.maximum(onsager, 0.0), field, informative[active]

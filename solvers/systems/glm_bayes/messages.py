@@ -1,19 +1,22 @@
-"""The messages of GAMP, and the observables measured on them."""
+"""The messages of GAMP, how they start, and the observables measured on them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from solvers.systems.glm_bayes.instance import on_device, to_host
-
-_SMALLEST = 1e-30
-"""Smallest variance handed to a channel: its square root and inverse exist in single precision."""
+from solvers.numerics.random import Stream
+from solvers.systems.glm_bayes.instance import Instance, on_device, to_host
+from solvers.systems.glm_bayes.model import INFORMED_SNR, Model
 
 _CONTRADICTION = 100.0
 """Nats per label beyond which labels and messages exclude each other (see `gamp`)."""
+
+_CHUNK = 1024
+"""Estimates whose errors are integrated together: bounds the memory of quadratures."""
 
 
 @dataclass
@@ -26,41 +29,123 @@ class State:
     variance: np.ndarray
     output: Any
     """g, shape (rows, points)."""
+    smallest: np.ndarray
+    """Variance of the rounding of an estimate; a channel is given no smaller one."""
+
+    def channel_arguments(self, model: Model, group: np.ndarray, *, xp: Any, dtype: Any) -> dict:
+        """Variance of the preactivations and parameters of the channel, for a group of points."""
+        variance = np.maximum(self.variance[group], self.smallest[group])
+        parameters = {"variance": variance, **model.take(group).channel_parameters}
+        return on_device(parameters, xp=xp, dtype=dtype)
 
 
-def channel_arguments(model, instance, state, rows, group, xp, dtype):
-    """Labels, variance and parameters of the channel for a block of rows and a group of points."""
-    columns = xp.asarray(group)
-    variance = xp.asarray(np.maximum(state.variance[group], _SMALLEST), dtype=dtype)
-    parameters = on_device(model.take(group).channel_parameters, xp=xp, dtype=dtype)
-    asked = xp.arange(rows.start, rows.stop)[:, None] < xp.asarray(instance.samples[group])[None, :]
-    return (
-        columns,
-        asked,
-        dict(label=instance.labels[rows, columns], variance=variance, **parameters),
+def symmetric(model: Model) -> bool:
+    """Whether w and -w are equally likely given the labels: no label tells the sign (all priors are
+    symmetric)."""
+    return bool(model.channel.EVEN)
+
+
+def start(
+    *, model: Model, instance: Instance, initialization: str, seed: int, xp: Any, dtype: Any
+) -> State:
+    """Messages A, B of one Gaussian channel of the weights, or of nothing (see `gamp`)."""
+    points, dimension = len(instance.samples), instance.dimension
+    rho = model.second_moment(points)
+    stream = Stream("glm_bayes", seed, dimension, "init")
+    shift = stream.normals(0, dimension, 1, xp=xp, dtype=dtype)
+    snr, signal = np.zeros(points), 0.0
+    if initialization == "informed":
+        snr, signal = np.full(points, INFORMED_SNR), 1.0
+    elif symmetric(model):
+        snr = 1.0 / (rho * dimension)
+    column = xp.asarray(snr, dtype=dtype)
+    field = signal * column * instance.teacher + xp.sqrt(column) * shift
+    mean, variance = model.prior.denoise(
+        precision=column,
+        field=field,
+        xp=xp,
+        **on_device(model.prior_parameters, xp=xp, dtype=dtype),
     )
+    average = total(variance, xp) / dimension
+    output = xp.zeros((instance.design.shape[0], points), dtype=dtype)
+    rounding = float(xp.finfo(dtype).eps) ** 2 * rho
+    return State(snr, field, mean, average, output, rounding)
 
 
-def measure(model, instance, state, xp, dtype):
+def compare(
+    *, model: Model, instance: Instance, mean: Any, points: np.ndarray, xp: Any
+) -> dict[str, np.ndarray]:
+    """Overlap, self-overlap and mean-square error of the estimates `mean` of some points.
+
+    Modulo the sign that no label tells: the overlap is then taken positive, and the error is that
+    of the better sign.
+    """
+    teacher = instance.teacher
+    if teacher.shape[1] > 1:
+        teacher = teacher[:, xp.asarray(points)]
+    overlap = inner(mean, teacher, xp) / instance.dimension
+    if symmetric(model):
+        sign = np.where(overlap < 0, -1.0, 1.0)
+        overlap = sign * overlap
+        mean = mean * xp.asarray(sign, dtype=mean.dtype)
+    miss = mean - teacher
+    return {
+        "overlap": overlap,
+        "self_overlap": inner(mean, mean, xp) / instance.dimension,
+        "mse": inner(miss, miss, xp) / instance.dimension,
+    }
+
+
+class Record:
+    """What was measured at t = 0 ... `iterations`; a point that has ended keeps its last values."""
+
+    def __init__(self, points: int, iterations: int) -> None:
+        self.values = {
+            name: np.zeros((points, iterations + 1))
+            for name in ("overlap", "self_overlap", "mse", "variance")
+        }
+        self.iterations = iterations
+
+    def write(self, points: np.ndarray, step: int, measured: Mapping[str, np.ndarray]) -> None:
+        """Keep the values of `points` after iteration `step`, and until others follow."""
+        for name, values in measured.items():
+            self.values[name][points, step:] = values[:, None]
+
+    def errors(self, model: Model, second_moment: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Error on a fresh sample at every iteration, shape (points, iterations + 1)."""
+        time = np.minimum(np.arange(self.iterations + 1), steps[:, None])
+        values = np.empty(time.shape)
+        point, step = np.nonzero(time == np.arange(self.iterations + 1))
+        for first in range(0, len(point), _CHUNK):
+            some, at = point[first : first + _CHUNK], step[first : first + _CHUNK]
+            part = model.take(some)
+            classification, label = part.channel.measured_errors(
+                overlap=self.values["overlap"][some, at],
+                self_overlap=self.values["self_overlap"][some, at],
+                variance=self.values["variance"][some, at],
+                second_moment=second_moment[some],
+                **part.channel_parameters,
+            )
+            values[some, at] = classification if model.channel.LABELS == "sign" else label
+        return np.take_along_axis(values, time, axis=1)
+
+
+def measure(
+    *, model: Model, instance: Instance, state: State, xp: Any, dtype: Any
+) -> dict[str, np.ndarray]:
     """Observables of the final messages."""
     dimension, points = instance.dimension, len(state.variance)
-    channel_part = np.zeros(points)
-    everyone = np.argsort(-instance.samples, kind="stable")
-    for rows, design in instance.row_blocks(everyone):
-        for group in instance.groups(everyone, rows.start):
-            columns, asked, arguments = channel_arguments(
-                model, instance, state, rows, group, xp, dtype
-            )
-            shift = arguments["variance"] * state.output[rows, columns]
-            omega = design @ state.mean[:, columns] - shift
-            term = model.channel.log_normalisation(omega=omega, xp=xp, **arguments)
-            term = term + 0.5 * shift * state.output[rows, columns]
-            term = xp.astype(xp.where(asked, term, 0.0), xp.float64)
-            channel_part[group] += to_host(xp.sum(term, axis=0))
+    everyone = np.arange(points)
+    measured = compare(model=model, instance=instance, mean=state.mean, points=everyone, xp=xp)
+    classification, label = model.channel.measured_errors(
+        overlap=measured["overlap"],
+        self_overlap=measured["self_overlap"],
+        second_moment=teacher_norm(instance, xp),
+        variance=state.variance,
+        **model.channel_parameters,
+    )
 
-    excluded = np.abs(channel_part) > _CONTRADICTION * instance.samples
-    channel_part = np.where(excluded, np.nan, channel_part)
-
+    channel_part = _channel_part(model, instance, state, xp, dtype)
     double = xp.float64
     field, mean = xp.astype(state.field, double), xp.astype(state.mean, double)
     precision = xp.asarray(state.precision, dtype=double)
@@ -70,34 +155,46 @@ def measure(model, instance, state, xp, dtype):
     )
     prior_part = normalisation - field * mean + 0.5 * precision * mean**2
     energy = 0.5 * state.precision * state.variance
-    free_entropy = total(prior_part, xp) / dimension + energy + channel_part / dimension
-
-    overlap = inner(mean, instance.teacher, xp) / dimension
-    self_overlap = inner(mean, mean, xp) / dimension
-    norm = float(inner(instance.teacher, instance.teacher, xp)[0]) / dimension
-    classification, label = model.channel.measured_errors(
-        overlap=overlap,
-        self_overlap=self_overlap,
-        second_moment=np.full(points, norm),
-        variance=state.variance,
-        **model.channel_parameters,
-    )
     return {
-        "overlap": overlap,
-        "self_overlap": self_overlap,
-        "mse": inner(mean - instance.teacher, mean - instance.teacher, xp) / dimension,
+        **measured,
         "classification_error": classification,
         "label_mse": label,
-        "free_entropy": free_entropy,
+        "free_entropy": total(prior_part, xp) / dimension + energy + channel_part / dimension,
     }
 
 
-def inner(first, second, xp):
+def _channel_part(model, instance, state, xp, dtype):
+    """Σ_μ [log Z(y_μ; ω_μ, V) + (ω_μ - (X·ŵ)_μ)²/(2V)], NaN where it contradicts the labels."""
+    everyone = np.arange(len(state.variance))
+    answer = np.zeros(len(everyone))
+    groups = instance.groups(everyone)
+    arguments = [state.channel_arguments(model, group, xp=xp, dtype=dtype) for group in groups]
+    for rows, which, product in instance.products(everyone, state.mean, xp=xp):
+        group, given = groups[which], arguments[which]
+        columns = xp.asarray(group)
+        output = state.output[rows, columns]
+        shift = given["variance"] * output
+        term = model.channel.log_normalisation(
+            label=instance.labels[rows, columns], omega=product - shift, xp=xp, **given
+        )
+        term = instance.only_asked(rows, group, term + 0.5 * shift * output, xp=xp)
+        answer[group] += to_host(xp.sum(term, axis=0, dtype=xp.float64))
+    excluded = np.abs(answer) > _CONTRADICTION * instance.samples
+    return np.where(excluded, np.nan, answer)
+
+
+def teacher_norm(instance: Instance, xp: Any) -> np.ndarray:
+    """|w|²/d of every point's teacher."""
+    norm = inner(instance.teacher, instance.teacher, xp) / instance.dimension
+    return np.broadcast_to(norm, instance.samples.shape)
+
+
+def inner(first: Any, second: Any, xp: Any) -> np.ndarray:
     """Column by column inner products, in double precision, on the host."""
     return total(xp.astype(first, xp.float64) * xp.astype(second, xp.float64), xp)
 
 
-def total(array, xp):
+def total(array: Any, xp: Any) -> np.ndarray:
     """Sums over the weights, on the host, added in an order that other columns cannot change.
 
     NumPy adds a lone column, or one in Fortran order, pairwise, and rows of several one by one.

@@ -1,0 +1,1 @@
+"""Convex optimisation of the empirical risk of one instance, to a certificate."""
