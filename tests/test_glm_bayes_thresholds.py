@@ -203,7 +203,7 @@ def test_phases_follow_from_both_starts(prior, channel):
     """Where two fixed points differ, the larger free entropy says whether recovery is possible."""
     count = 60 if channel == "linear" else 24
     alpha = np.random.default_rng(8).uniform(0.02, 1.8, count)
-    given = parameters(prior, channel, count, seed=9)
+    given = parameters(prior, channel, count, seed=9, kinds=30 if channel == "linear" else 6)
     given["noise"] = np.where(given["noise"] > 1e-2, 0.0, given["noise"])
     low, high = (
         evolve(prior, alpha, channel=channel, initialization=start, **given) for start in STARTS

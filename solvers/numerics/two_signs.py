@@ -8,9 +8,9 @@ the label is a sum over the sign of z,
 
 for ∫_0^∞ dz N(z; omega, V) N(y; z, noise) = N(y; omega, T) Φ(m/√v) with v = V noise/T and
 m = (y V + omega noise)/T. Since e^u φ(s + e) = e^{-u} φ(s - e), the score of W = e^u Φ(s + e) +
-e^{-u} Φ(s - e) has no Gaussian factor left: with the odds r below, T ∂ log W/∂omega = y (1 - r)/(1 +
-r), which is y tanh u at noise = 0. The score of a door |z| + √noise·ξ > kappa is made of the same
-terms at y = kappa.
+e^{-u} Φ(s - e) has no Gaussian factor left: T ∂ log W/∂omega = y (1 - r)/(1 + r) with the odds r
+below, which is y tanh u at noise = 0. The score of a door |z| + √noise·ξ > kappa is made of the
+same terms at y = kappa.
 """
 
 from __future__ import annotations
@@ -48,6 +48,17 @@ def without_noise(*, tilt: Any, xp: Any) -> TwoSigns:
     """
     u = xp.clip(tilt, min=0.0)
     return TwoSigns(1.0 + 0.0 * u, xp.exp(-2.0 * u), -xp.expm1(-2.0 * u), 0.0 * u)
+
+
+def curvature(*, numerator: Any, total: Any, xp: Any) -> Any:
+    """-∂g = numerator/total, cut where it does not exist in the precision of the arrays.
+
+    Between its two modes the curvature of an even channel is -y²/V², beyond single precision for
+    V < 1e-19; once weights are recovered no label is met there.
+    """
+    least = -0.1 * float(xp.finfo(numerator.dtype).max)
+    unit = xp.clip(total + xp.zeros_like(numerator), max=1.0)
+    return xp.maximum(numerator, least * unit) / total
 
 
 def two_signs(*, s: Any, e: Any, tilt: Any, xp: Any) -> TwoSigns:

@@ -144,7 +144,7 @@ system = System(
             0.0,
         ),
         Limit(
-            "just beyond weak recovery zero is unstable, and the answer is easy but not best",
+            "retrieving a Gaussian signal is easy beyond 1.128",
             "state_evolution",
             {"alpha": 1.13, "prior": "gaussian"},
             "phase",

@@ -42,7 +42,7 @@ import numpy as np
 from scipy.special import k0, k1, kn, ndtr
 
 from solvers.numerics.gaussian import density, graded_rule
-from solvers.numerics.two_signs import LARGEST, two_signs, without_noise
+from solvers.numerics.two_signs import LARGEST, curvature, two_signs, without_noise
 
 PARAMETERS: tuple[str, ...] = ("noise",)
 LABELS = "real"
@@ -175,15 +175,15 @@ def _reduced(
     missing, fourth, logs = _clean(c[near])
     value = c2[near] / (1.0 + root[near]) + root[near] * missing
     less = root[near] * (1.0 - missing)
-    curvature = share[near] * (1.0 - 2.0 * less + root[near] * fourth)
+    bend = share[near] * (1.0 - 2.0 * less + root[near] * fourth)
     noisy = np.flatnonzero(noise[near] > 0)
     if len(noisy):
         at = np.flatnonzero(near)[noisy]
         blur, told, change, more = _kernel(clear=True).averages(tau[at], width[at])
         value[noisy] += root[at] * np.where(c2[at] < 0.5, told, -blur)
-        curvature[noisy] += root[at] * (part[at] * change - 2.0 * share[at] * blur)
+        bend[noisy] += root[at] * (part[at] * change - 2.0 * share[at] * blur)
         logs[noisy] += more
-    first[near], second[near], third[near] = value, curvature, root[near] * logs
+    first[near], second[near], third[near] = value, bend, root[near] * logs
 
     far = np.flatnonzero(~near)
     if len(far):
@@ -294,7 +294,8 @@ def denoise(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> tu
     both = 1.0 + sides.ratio
     size = (a * sides.difference / both - b) / xp.sqrt(total)
     slope = a * (4.0 * sides.ratio / both**2) + 2.0 * inverse * sides.hazard / both
-    return xp.where(omega < 0, -size, size), (1.0 - a * slope) / total
+    bend = curvature(numerator=1.0 - a * slope, total=total, xp=xp)
+    return xp.where(omega < 0, -size, size), bend
 
 
 def log_normalisation(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> Any:

@@ -153,29 +153,23 @@ system = System(
     ),
     demo={
         "title": "Sign perceptron with binary, Gaussian and sparse weights",
+        "fixed": {"noise": 0},
         "axes": {"prior": ["gaussian", "rademacher", "gauss_bernoulli"], "sparsity": [0.3]},
         "methods": {
             "state_evolution": {
-                "alpha": {"from": 0.1, "to": 2.5, "points": 13},
-                "channel": ["sign", "linear", "abs", "relu", "door"],
-                "kappa": [0.7],
-                "noise": 1e-3,
+                "alpha": {"from": 0.1, "to": 2.5, "points": 49},
+                "channel": "sign",
                 "initialization": ["uninformed", "informed"],
                 "iterations": 20,
             },
-            "thresholds": {
-                "channel": ["sign", "linear", "abs", "relu", "door"],
-                "kappa": [0.7],
-                "noise": [0, 1e-3],
-            },
+            "thresholds": {"channel": ["sign", "abs", "door", "linear", "relu"], "kappa": 0.7},
             "gamp": {
-                "noise": 1e-3,
-                "alpha": [0.3, 0.8, 1.2, 1.5, 1.8, 2.4],
                 "channel": "sign",
+                "alpha": [0.3, 0.8, 1.2, 1.5, 1.8, 2.4],
                 "dimension": [100, 200],
                 "damping": 0.5,
                 "iterations": 20,
-                "seed": {"count": 4},
+                "seed": {"count": 6},
             },
         },
         "thresholds": [

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from solvers.axes import Integer, Real
-from solvers.contract import Cost, Status
+from solvers.contract import Status
 from solvers.systems.glm_bayes.declaration import system
+from solvers.systems.glm_bayes.gamp_cost import COST
 from solvers.systems.glm_bayes.instance import Instance, distinct, on_device, to_host
 from solvers.systems.glm_bayes.messages import (
     Record,
@@ -24,40 +25,6 @@ _FEW = 2.0
 
 _ROUNDING = 2.0
 """Root-mean-square change of an estimate, in units of eps·√rho, that is rounding."""
-
-_USUAL = {
-    "linear": (60, 8, 1e2),
-    "sign": (35, 50, 5e2),
-    "relu": (40, 170, 5e2),
-    "abs": (150, 220, 1e3),
-    "door": (80, 600, 1e6),
-}
-"""Of each channel: iterations on average over alpha from 0.2 to 2, nanoseconds a label and step,
-nanoseconds for the errors of one estimate."""
-
-
-def _work(*, alpha, dimension, iterations, channel, **_):
-    """Nanoseconds of a point among many of one instance: labels, weights, design, and errors."""
-    steps, label, error = _USUAL.get(str(channel), (100, 500, 1e4))
-    samples = alpha * dimension
-    iteration = samples * (40 + label + 0.4 * dimension) + 200.0 * dimension
-    return 4e6 + steps * iteration + error * np.minimum(np.asarray(iterations) + 2, steps)
-
-
-def _wide(precision):
-    return np.where(np.asarray(precision) == "double", 2.0, 1.0)
-
-
-def _memory(*, alpha, dimension, iterations, precision, **_):
-    """Labels and outputs (samples), messages and their sums (weights), and the record."""
-    samples = alpha * dimension + 256
-    weights = 16.0 * _wide(precision) + 80.0
-    return _wide(precision) * 12.0 * samples + weights * dimension + 60.0 * (iterations + 100)
-
-
-def _shared_memory(*, alpha, dimension, precision, **_):
-    """The design, and what one group of points needs."""
-    return 4.2 * _wide(precision) * (dimension + 40) * (alpha * dimension + 256) + 1e6
 
 
 @system.simulation(
@@ -87,7 +54,7 @@ def _shared_memory(*, alpha, dimension, precision, **_):
         ),
         "max_steps": Integer("most iterations", low=1, default=300, symbol=r"t_{\max}"),
     },
-    cost=Cost(flops=_work, memory=_memory, shared_memory=_shared_memory),
+    cost=COST,
 )
 def gamp(
     *,
@@ -116,9 +83,9 @@ def gamp(
         ŵ, v = mean and variance of P(w) exp(B w - A w^2/2),   V = Σ v / d,
 
     and A, B keep a share `damping` of their previous values. A estimates alpha E g^2 >= 0: where
-    the sum over samples is negative, which only channels that are not log-concave in z (abs, door)
-    allow, the weights see A = 0. All points of a batch advance in lockstep on one instance, and
-    iteration t has the overlap of state evolution at t up to O(1/√d).
+    the sum over samples is negative, which only channels that are not log-concave in z allow (abs,
+    door, noisy relu), the weights see A = 0. All points of a batch advance in lockstep on one
+    instance, and iteration t has the overlap of state evolution at t up to O(1/√d).
 
     **Starts.** Informed: A = s, B = s w + √s Z with s = 100. Uninformed: A = B = 0, except where
     that is a fixed point, for even channels (abs, door: P(y | z) = P(y | -z)). There the symmetry
@@ -129,11 +96,12 @@ def gamp(
     alpha/alpha_weak an iteration. A stronger start would fill the estimate with noise before the
     teacher is seen, a weaker one lose iterations. About log d / log(alpha/alpha_weak) of them pass
     before the overlap is of order 1, at a time that differs between instances; not far above
-    alpha_weak small instances never see the teacher (gaussian, abs without noise, alpha = 0.7: half
-    of them at d = 4000). On this way V is no longer tied to the overlap. For abs without noise a
-    relative error ε of V returns as -ε alpha (E w^4/rho² - 1)/2, against the 2 alpha of the signal:
-    with sparse weights it outgrows the signal, and undamped messages run away at large alpha
-    (sparsity 0.3, alpha = 2: all at d = 500; with damping 0.3 all recover).
+    alpha_weak small instances never see the teacher (gaussian, abs without noise, alpha = 0.7: most
+    at d = 1000, some at d = 4000). On this way V is no longer tied to the overlap. For abs without
+    noise a relative error ε of V returns as -ε alpha (E w^4/rho² - 1)/2, against the 2 alpha of the
+    signal: with sparse weights it outgrows the signal, and undamped messages run away at large
+    alpha (sparsity 0.3, alpha = 2: all at d = 500; Gaussian, alpha = 12: two of six at d = 600;
+    with damping 0.3 all of these recover).
 
     **Sign.** With an even channel no label tells w from -w (all priors are symmetric): `overlap`,
     `mse` and their trajectories are then those of the better of ±ŵ, so that overlap >= 0 and

@@ -184,8 +184,9 @@ def _channel_part(model, instance, state, xp, dtype):
 
 
 def teacher_norm(instance: Instance, xp: Any) -> np.ndarray:
-    """|w|²/d of every point's teacher."""
+    """|w|²/d of every point's teacher; not quite zero where no weight is drawn non-zero."""
     norm = inner(instance.teacher, instance.teacher, xp) / instance.dimension
+    norm = np.maximum(norm, 1e-30)
     return np.broadcast_to(norm, instance.samples.shape)
 
 

@@ -10,6 +10,9 @@ from solvers.systems.glm_bayes.model import INFORMED_SNR, Model
 from solvers.systems.glm_bayes.thresholds import evaluation, phases, read
 from solvers.systems.glm_bayes.tracing import trace
 
+_ROWS = 4096
+"""Errors computed together."""
+
 _CHUNK = 1024
 """Points solved together: bounds the memory of the quadratures (some hundred nodes a point)."""
 
@@ -31,7 +34,7 @@ _CHUNK = 1024
     cost=Cost(
         # A scan of the curve, shared by the points of one model, and every recorded iteration.
         flops=lambda *, channel, noise, iterations, **_: (
-            evaluation(channel, noise) * (10 + iterations)
+            evaluation(channel, noise) * (25 + iterations)
         ),
         memory=lambda *, iterations, **_: 24.0 * (iterations + 30),
         shared_memory=lambda **_: 2e8,
@@ -126,24 +129,26 @@ def _trajectories(model, alpha, initialization, iterations):
     """Overlap, mse and error at t = 0 ... iterations, each of shape (points, iterations + 1)."""
     snr = np.full_like(alpha, INFORMED_SNR if initialization == "informed" else 0.0)
     overlap, deficit, error = (np.empty((len(alpha), iterations + 1)) for _ in range(3))
-    active = np.arange(len(alpha))
+    active, last = np.arange(len(alpha)), np.full(len(alpha), iterations)
     for t in range(iterations + 1):
         part = model.take(active)
         q, rest = part.overlaps(snr)
-        classification, label = part.errors(q, rest)
-        for record, value in (
-            (overlap, q),
-            (deficit, rest),
-            (error, classification if model.channel.LABELS == "sign" else label),
-        ):
-            record[active, t:] = value[:, None]
+        overlap[active, t:], deficit[active, t:] = q[:, None], rest[:, None]
         gain = part.channel_snr(q, rest)
         # Without samples nothing is learnt, also where one sample would say everything.
-        some, rest = alpha[active], np.zeros_like(gain)
+        some, following = alpha[active], np.zeros_like(gain)
         with np.errstate(over="ignore"):
-            following = np.multiply(some, gain, out=rest, where=some > 0)
+            following = np.multiply(some, gain, out=following, where=some > 0)
         moving = following != snr
+        last[active[~moving]] = t
         active, snr = active[moving], following[moving]
         if not len(active):
             break
+    which = 0 if model.channel.LABELS == "sign" else 1
+    point, step = np.nonzero(np.arange(iterations + 1) <= last[:, None])
+    for start in range(0, len(point), _ROWS):
+        at = point[start : start + _ROWS], step[start : start + _ROWS]
+        error[at] = model.take(at[0]).errors(overlap[at], deficit[at])[which]
+    ended = np.minimum(np.arange(iterations + 1), last[:, None])
+    error = np.take_along_axis(error, ended, axis=1)
     return {"overlap_trajectory": overlap, "mse_trajectory": deficit, "error_trajectory": error}

@@ -41,7 +41,7 @@ import numpy as np
 from solvers.numerics.channels.door.laws import LEAST, Laws, laws, laws_at, logarithms
 from solvers.numerics.channels.door.measured import decision, measured_errors
 from solvers.numerics.gaussian import density, graded_rule
-from solvers.numerics.two_signs import LARGEST
+from solvers.numerics.two_signs import LARGEST, curvature
 
 PARAMETERS: tuple[str, ...] = ("kappa", "noise")
 LABELS = "sign"
@@ -220,7 +220,7 @@ def denoise(
     weight = xp.where(improbable, 1.0, -at.gauss)
     size = at.side * weight * at.slope / xp.where(chance > 0, chance, 1.0) / xp.sqrt(total)
     bend = xp.where(improbable, at.bend, at.gauss * at.probable_bend)
-    return xp.where(omega < 0, -size, size), bend / total
+    return xp.where(omega < 0, -size, size), curvature(numerator=bend, total=total, xp=xp)
 
 
 def log_normalisation(
