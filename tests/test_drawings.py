@@ -16,10 +16,8 @@ from tests.figure_trees import (
     lines_of,
     measured,
     method,
-    overlap_tree,
     time_tree,
     tree_of,
-    vertical,
 )
 
 
@@ -155,14 +153,6 @@ def test_binary_capacity_shows_no_extrapolation_that_the_table_does_not_stand_by
     _, right = draw("binary_capacity", binary_trees(exponent=None)).axes
     assert not [line for line in right.lines if line.get_marker() == "D"]
     assert "not extrapolated" in right.get_title()
-
-
-def test_sign_perceptron_marks_thresholds_where_they_exist():
-    tree = overlap_tree().to_dict()
-    gamp = tree["/gamp"]
-    tree["/gamp"] = gamp.assign(classification_error=0.5 * gamp["overlap"])
-    figure = draw("sign_perceptron", {"sign_perceptron": xr.DataTree.from_dict(tree)})
-    assert [vertical(ax) for ax in figure.axes] == [[], [1.245, 1.493], [], [1.245, 1.493]]
 
 
 def test_sgd_risk_draws_equations_and_descent_at_the_same_width_and_step():

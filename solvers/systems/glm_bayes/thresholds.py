@@ -55,13 +55,13 @@ def thresholds(*, prior, channel, sparsity, kappa, noise):
       at u = +inf if the free entropy of recovery is infinite, and alpha_it where it is not (binary
       weights with ±1 labels).
 
-    `alpha_it` <= `alpha_amp`. No model here has more than two branches (scanned at random over all
-    parameters); of several transitions, the last one would be given. What does not exist is NaN with the reason in `message`; NO_SOLUTION
-    if none of the four exists, MAX_STEPS if no equal free entropies were found. Ends of the curve
-    and folds are accurate to 1e-11, alpha_it to the rounding of the free entropy over the jump of
-    E log Z. Numbers are given to 12 digits, so that a limit such as 1/2 meets an alpha of 1/2.
-    `residual` is the difference of free entropies at alpha_it, `steps` the number of steps towards
-    it.
+    `alpha_it` <= `alpha_amp`. No more than two branches were met in random scans over all models
+    and parameters; of several transitions, the last one is given. What does not exist is NaN with
+    the reason in `message`; NO_SOLUTION if none of the four exists, MAX_STEPS if no equal free
+    entropies were found. Ends of the curve and folds are accurate to 1e-11, alpha_it to the
+    rounding of the free entropy over the jump of E log Z. Numbers are given to 12 digits, so that a
+    limit such as 1/2 meets an alpha of 1/2. `residual` is the difference of free entropies at
+    alpha_it, `steps` the number of steps towards it.
     """
     points = len(noise)
     model = Model.of(prior=prior, channel=channel, sparsity=sparsity, kappa=kappa, noise=noise)
