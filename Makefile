@@ -20,7 +20,7 @@ all resume: $(VENV)/.installed
 	@started=$$(date +%s); $(SNAKEMAKE) && phasesweep summary config/config.yaml --since $$started
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	ruff check .

@@ -97,7 +97,8 @@ def test_phase_retrieval_shades_what_the_thresholds_say(data, tmp_path):
     few = {"alpha": [0.3, 0.8, 1.5], "sparsity": [0.2, 0.6, 1]}
     figure, trees = make("phase_retrieval", data, tmp_path, **few)
     first = figure.axes[0]
-    found = trees["phase_retrieval"]["thresholds"].sel(prior="gaussian").squeeze()
+    thresholds = trees["phase_retrieval"]["thresholds"].to_dataset()
+    found = thresholds.sel(prior="gaussian")
     marked = sorted(set(vertical(first)))
     expected = sorted(float(found[n].max()) for n in ("alpha_weak", "alpha_it", "alpha_amp"))
     assert marked == pytest.approx(expected)
