@@ -1,0 +1,252 @@
+"""Methods of the staircase: its equations and its simulation (`staircase_steps` derives both)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+from solvers.axes import Integer
+from solvers.contract import Cost, Status
+from solvers.numerics.random import Stream
+from solvers.systems.single_index.model import system
+from solvers.systems.single_index.staircase_steps import descend, rule, slopes
+from solvers.systems.single_index.units import SYSTEM, in_units, paper_unit, start_at, step_of
+
+_BLOCK_BYTES = 2**18
+_STAGES = 12
+"""Evaluations of a step of the integrator."""
+
+
+class _TiredError(Exception):
+    """The integrator has taken its steps."""
+
+
+def _flops(
+    *,
+    leap: Any,
+    dimension: Any,
+    step_size: Any,
+    step_scaling: Any,
+    times: Any,
+    max_steps: Any,
+    **_: Any,
+) -> Any:
+    """About thirty evaluations per unit of the flow's time, once both directions are known."""
+    step = step_of(step_size, dimension, leap, step_scaling)
+    flow_time = times[-1] * paper_unit(dimension, leap) * step / dimension
+    evaluations = np.minimum(500 + 33 * flow_time * (1 + 50 * step), _STAGES * max_steps)
+    return evaluations * (2e4 + 25.0 * (2 * leap + 2) ** 4)
+
+
+_GIVES = (
+    "first_overlap",
+    "second_overlap",
+    "first_recovery_steps",
+    "recovery_steps",
+    "recovery_alpha",
+    "recovery_time",
+)
+
+
+@system.theory(
+    version=1,
+    gives=_GIVES,
+    shares=("leap",),
+    axes={
+        "dimension": Integer(
+            "dimension: of the start, the step size and the unit of time",
+            low=4,
+            high=10**9,
+            symbol="d",
+        )
+    },
+    cost=Cost(flops=_flops, memory=lambda *, times, **_: 1000 + 40 * len(times)),
+)
+def staircase(
+    *,
+    leap: int,
+    dimension: np.ndarray,
+    step_size: np.ndarray,
+    step_scaling: str,
+    noise: np.ndarray,
+    start: str,
+    start_overlap: np.ndarray,
+    quantile: np.ndarray,
+    threshold: np.ndarray,
+    times: tuple[float, ...],
+    tolerance: np.ndarray,
+    max_steps: np.ndarray,
+) -> dict[str, Any]:
+    """The five equations of the staircase: both overlaps, and when each direction is found.
+
+    Start: m_11 = m_22 = the quantile of the law of one overlap (or start_overlap), m_12 = m_21 =
+    q = 0. Integrated to times[-1] (in n_L(d)); recoveries are located on the continuous extension
+    of the integrator, to its accuracy.
+    Status: converged if both directions are recovered, max_steps (with null) if not by times[-1] or
+    in max_steps steps of the integrator, diverged if it failed.
+    """
+    begin = start_at(quantile, dimension, start, start_overlap)
+    step = np.asarray(step_of(step_size, dimension, leap, step_scaling))
+    unit = paper_unit(dimension, leap) * step / dimension
+    x, w = rule(leap)
+    rows, first, second = [], np.full(len(unit), np.nan), np.full(len(unit), np.nan)
+    evaluations, failed = np.zeros(len(unit), dtype=np.int64), np.zeros(len(unit), dtype=bool)
+    for point in range(len(unit)):
+        level, m0 = float(threshold[point]), float(begin[point])
+
+        def right_side(_: float, y: np.ndarray, point: int = point) -> np.ndarray:
+            evaluations[point] += 1
+            if evaluations[point] > _STAGES * max_steps[point]:
+                raise _TiredError
+            out = np.empty(5)
+            slopes(y, leap, float(step[point]), float(noise[point]), x, w, out)
+            return out
+
+        try:
+            path = solve_ivp(
+                right_side,
+                (0.0, times[-1] * unit[point]),
+                [m0, 0.0, 0.0, m0, 0.0],
+                method="DOP853",
+                t_eval=np.minimum(np.asarray(times), times[-1]) * unit[point],
+                events=[
+                    lambda _, y, level=level: abs(y[0]) - level,
+                    lambda _, y, level=level: abs(y[3]) - level,
+                ],
+                rtol=max(0.1 * float(tolerance[point]), 3e-14),
+                atol=1e-4 * float(tolerance[point]) * dimension[point] ** -0.5,
+            )
+        except _TiredError:
+            rows.append(np.full((len(times), 2), np.nan))
+            continue
+        held = np.full((len(times), 2), np.nan)
+        held[: path.y.shape[1]] = path.y[[0, 3]].T
+        rows.append(held)
+        for found, events in zip((first, second), path.t_events, strict=True):
+            if abs(m0) >= level:
+                found[point] = 0.0
+            elif len(events):
+                found[point] = events[0] * dimension[point] / step[point]
+        failed[point] = path.status < 0
+    overlaps = np.stack(rows)
+    both = np.isfinite(first) & np.isfinite(second)
+    late = np.where(both, Status.CONVERGED, Status.MAX_STEPS)
+    return {
+        "first_overlap": overlaps[..., 0],
+        "second_overlap": overlaps[..., 1],
+        "first_recovery_steps": first,
+        **in_units(second, dimension, leap),
+        "status": np.where(failed, Status.DIVERGED, late),
+        "steps": evaluations // _STAGES,
+        "residual": tolerance,
+        "message": _messages(first, second),
+    }
+
+
+def _messages(first: np.ndarray, second: np.ndarray) -> list[str]:
+    return [
+        ""
+        if np.isfinite(a) and np.isfinite(b)
+        else f"the {'first' if np.isnan(a) else 'second'} direction was not found by the last time"
+        for a, b in zip(first, second, strict=True)
+    ]
+
+
+@system.simulation(
+    version=1,
+    gives=_GIVES,
+    size="dimension",
+    shares=("leap", "dimension"),
+    cost=Cost(
+        flops=lambda *, leap, dimension, times, **_: (
+            1e5 + times[-1] * paper_unit(dimension, leap) * (200 + 4.5 * dimension)
+        ),
+        memory=lambda *, dimension, times, **_: 16 * (dimension + len(times)),
+        shared_memory=lambda **_: 2**20,
+    ),
+)
+def staircase_sgd(
+    *,
+    leap: int,
+    dimension: int,
+    step_size: np.ndarray,
+    step_scaling: str,
+    noise: np.ndarray,
+    start: str,
+    start_overlap: np.ndarray,
+    threshold: np.ndarray,
+    times: tuple[float, ...],
+    seed: np.ndarray,
+) -> dict[str, Any]:
+    """Projected one-pass SGD of the two units, with weights and samples in d dimensions.
+
+    v_1, v_2 are the first basis vectors (the inputs are isotropic). Random starts are independent
+    directions, on the half sphere with m_11 > 0 and m_22 > 0; a fixed one has m_11 = m_22 =
+    start_overlap, m_12 = m_21 = q = 0.
+    Status: converged if both directions are recovered, max_steps if not; not_finite if a number
+    overflowed.
+    """
+    records = np.floor(np.asarray(times) * float(paper_unit(dimension, leap)) + 0.5).astype(
+        np.int64
+    )
+    step = step_of(step_size, dimension, leap, step_scaling) / dimension
+    rows = max(1, _BLOCK_BYTES // (4 * (dimension + 1)))
+    out = np.empty((len(seed), len(times), 2))
+    states = np.full((len(seed), 3), -1, dtype=np.int64)
+    for point in range(len(seed)):
+        instance = int(seed[point])
+        weights = _start(start, float(start_overlap[point]), dimension, instance)
+        level = float(threshold[point])
+        ahead = int(np.searchsorted(records, 0, side="right"))
+        own = np.array([weights[0, 0], weights[1, 1]])
+        out[point, :ahead] = own
+        states[point, 0] = ahead
+        states[point, 1:][np.abs(own) >= level] = 0
+        samples = Stream(SYSTEM, instance, dimension, "staircase samples")
+        position, last = 0, int(records[-1])
+        while position < last:
+            block = samples.normals(
+                position, min(position + rows, last), dimension + 1, dtype=np.float32
+            )
+            descend(
+                weights,
+                block,
+                position,
+                leap,
+                float(step[point]),
+                float(noise[point]) ** 0.5,
+                level,
+                records,
+                states[point],
+                out[point],
+            )
+            position += len(block)
+    found = np.where(states[:, 1:] < 0, np.nan, states[:, 1:])
+    good = np.asarray(np.isfinite(out).all(axis=(1, 2)))
+    late = np.where(np.isfinite(found).all(axis=1), Status.CONVERGED, Status.MAX_STEPS)
+    return {
+        "first_overlap": np.where(good[:, None], out[..., 0], np.nan),
+        "second_overlap": np.where(good[:, None], out[..., 1], np.nan),
+        "first_recovery_steps": found[:, 0],
+        **in_units(found[:, 1], np.full(len(seed), float(dimension)), leap),
+        "status": np.where(good, late, Status.NOT_FINITE),
+        "steps": np.full(len(seed), records[-1]),
+        "residual": np.zeros(len(seed)),
+        "message": _messages(found[:, 0], found[:, 1]),
+    }
+
+
+def _start(start: str, start_overlap: float, dimension: int, seed: int) -> np.ndarray:
+    """w_1 and w_2 (2, dimension)."""
+    if start == "fixed":
+        weights = np.zeros((2, dimension))
+        weights[[0, 1], [0, 1]] = start_overlap
+        weights[[0, 1], [2, 3]] = math.sqrt(1.0 - start_overlap**2)
+        return weights
+    weights = Stream(SYSTEM, seed, dimension, "staircase start").normals(0, 2, dimension)
+    if start == "half_sphere":
+        weights *= np.where(weights[[0, 1], [0, 1]] < 0.0, -1.0, 1.0)[:, None]
+    return weights / np.linalg.norm(weights, axis=1, keepdims=True)
