@@ -76,7 +76,7 @@ def _errors(ax: Axes, prior: str, theory, gamp, thresholds, colour_of) -> None:
     chosen = {k: v for k, v in own.items() if k in thresholds.dims}
     here = thresholds.sel(chosen)
     ax.set_xlim(0, float(theory["alpha"].max()))
-    ax.set_ylim(-0.03, 1.08)
+    ax.set_ylim(-0.03, 1.2)
     style.shade_phases(ax, float(here["alpha_it"]), float(here["alpha_amp"]))
     for name, (_, color) in LINES.items():
         ax.axvline(float(here[name]), color=color, linewidth=0.9, zorder=1)
