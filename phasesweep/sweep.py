@@ -10,7 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,7 +164,6 @@ def _here(points: Points) -> Iterator[tuple[Batch, Answer]]:
 def _over_dask(points: Points, cluster: Cluster) -> Iterator[tuple[Batch, Answer]]:
     """Solve over a cluster, with few tasks in flight, longest first."""
     from distributed import KilledWorker, as_completed
-    from distributed.client import FutureCancelledError
 
     method = points.method
     device = cluster.device if cluster.device in method.devices else "cpu"
@@ -196,19 +195,15 @@ def _over_dask(points: Points, cluster: Cluster) -> Iterator[tuple[Batch, Answer
             in_flight[future] = task
             pending.add(future)
 
-    submit()
+    with _needing_the_scheduler():
+        submit()
     while in_flight:
         future = next(pending)
         task = in_flight.pop(future)
         error = None if future.cancelled() else future.exception()
         if error is None:
-            try:
+            with _needing_the_scheduler():
                 answers = future.result()
-            except FutureCancelledError:
-                raise StoppedError(
-                    "the scheduler was lost; every flushed point is kept, and running again "
-                    "computes only the rest"
-                ) from None
             yield from zip(task, answers, strict=True)
         elif isinstance(error, KilledWorker):
             halves = _halves(task, points, cluster.memory)
@@ -218,8 +213,24 @@ def _over_dask(points: Points, cluster: Cluster) -> Iterator[tuple[Batch, Answer
                 yield task[0], failed_answer(method, 1, message)
         else:
             raise UserError(f"{method.system.name} {method.name}: {error}")
-        future.release()
-        submit()
+        with _needing_the_scheduler():
+            future.release()
+            submit()
+
+
+@contextmanager
+def _needing_the_scheduler() -> Iterator[None]:
+    """Say in one sentence that the scheduler is gone, however it shows."""
+    from distributed.client import FutureCancelledError
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except (FutureCancelledError, CommClosedError):
+        raise StoppedError(
+            "the scheduler was lost; every flushed point is kept, and running again computes only "
+            "the rest"
+        ) from None
 
 
 def _by_memory(batches: list[Batch], memory: float) -> tuple[list[Batch], list[Batch]]:
