@@ -59,11 +59,6 @@ class Present(Mapping[bytes, int]):
             return place.astype(np.int8)
         return np.where(place < 0, np.int8(-1), self.status[place])
 
-    @property
-    def keys_array(self) -> np.ndarray:
-        """(points, 16) uint8, increasing."""
-        return self.sorted_keys.view(np.uint8).reshape(-1, KEY_BYTES)
-
     def __len__(self) -> int:
         """Number of points."""
         return len(self.sorted_keys)

@@ -28,11 +28,10 @@ import numpy as np
 from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 
-from solvers.axes import Integer
 from solvers.contract import Cost, Status
 from solvers.numerics.ode import integrate
 from solvers.systems.single_index.links import EVEN, alignment, fluctuation
-from solvers.systems.single_index.model import system
+from solvers.systems.single_index.model import THEORY_DIMENSION, system
 from solvers.systems.single_index.units import (
     NEVER,
     exponent_of,
@@ -145,14 +144,7 @@ def _flow_flops(
         "recovery_time",
         "exponent",
     ),
-    axes={
-        "dimension": Integer(
-            "dimension: of the start, the step size and the unit of time",
-            low=4,
-            high=10**9,
-            symbol="d",
-        )
-    },
+    axes={"dimension": THEORY_DIMENSION},
     cost=Cost(flops=_flow_flops, memory=lambda *, times, **_: 1000 + 40 * len(times)),
 )
 def flow(

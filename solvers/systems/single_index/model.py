@@ -59,6 +59,11 @@ _DEMO_LAYERS = {
     "times": [canonical_float(10 ** (n / 6)) for n in range(-12, 5)],
 }
 
+THEORY_DIMENSION = Integer(
+    "dimension: of the start, the step size and the unit of time", low=4, high=10**9, symbol="d"
+)
+"""Equations know the dimension only through these, so that it may be as large as you like."""
+
 system = System(
     SYSTEM,
     title="Single-index models: time of weak recovery",

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from solvers.axes import Integer
 from solvers.contract import Cost, Status
 from solvers.numerics.random import Stream
-from solvers.systems.single_index.model import system
+from solvers.systems.single_index.model import THEORY_DIMENSION, system
 from solvers.systems.single_index.staircase_steps import descend, rule, slopes
 from solvers.systems.single_index.units import SYSTEM, in_units, paper_unit, start_at, step_of
 
@@ -55,14 +54,7 @@ _GIVES = (
     version=1,
     gives=_GIVES,
     shares=("leap",),
-    axes={
-        "dimension": Integer(
-            "dimension: of the start, the step size and the unit of time",
-            low=4,
-            high=10**9,
-            symbol="d",
-        )
-    },
+    axes={"dimension": THEORY_DIMENSION},
     cost=Cost(flops=_flops, memory=lambda *, times, **_: 1000 + 40 * len(times)),
 )
 def staircase(
