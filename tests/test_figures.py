@@ -331,3 +331,17 @@ def test_medians_are_not_drawn_away_by_one_seed():
     assert above.item() > 0
     flags = xr.DataArray([1.0, 0.0, 0.0], dims="seed", attrs={"kind": "flag"})
     assert curves.seed_median(flags)[0].item() == pytest.approx(1 / 3)
+
+
+def test_thresholds_that_coincide_share_a_line_and_its_entry():
+    tree = overlap_tree(figure={"x": "alpha", "y": ["overlap"]}).to_dict()
+    thresholds = tree["/thresholds"]
+    full = thresholds["alpha_it"].copy()
+    tree["/thresholds"] = thresholds.assign(
+        alpha_full=full.assign_attrs(symbol=r"\alpha_{\mathrm{F}}")
+    )
+    figure = figures.draw_tree(xr.DataTree.from_dict(tree))
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert any(" = " in text and "IT" in text and "mathrm{F}" in text for text in said)
+    marked = [round(x, 6) for ax in figure.axes for x in vertical(ax)]
+    assert marked.count(1.245) == len([x for x in marked if x == 1.493])

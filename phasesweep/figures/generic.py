@@ -66,17 +66,18 @@ def draw(datasets: Datasets, *, title: str, wish: Mapping[str, Any]) -> Figure:
         filled = {(d.observable, d.panel) for d in drawn}
         figure, places = _layout(rows, columns, filled)
         colour_of = look.colours(plan.hues)
-        marked: dict[str, None] = {}
+        marked: dict[str, dict[str, None]] = {}
         for (name, panel), ax in places.items():
             here = [d for d in drawn if d.observable == name and d.panel == panel]
             _fill(ax, here, datasets, plan, colour_of)
             _scales(ax, here, flag=name in flags)
             if ticks:
                 ax.set_xticks(range(len(ticks)), [look.words(word) for word in ticks])
-            marked |= dict.fromkeys(_thresholds(ax, here, datasets, plan, panel, colour_of))
+            for threshold, same in _thresholds(ax, here, datasets, plan, panel, colour_of):
+                marked.setdefault(threshold, {})[same] = None
         _name_axes(places, datasets, plan, flags)
         notes = "; ".join(note for note in (*plan.notes, left_out) if note)
-        entries = handles(drawn, datasets, plan, colour_of, list(marked))
+        entries = handles(drawn, datasets, plan, colour_of, marked)
         look.legend(figure, entries, heading=f"shown: {notes}" if notes else "")
         look.title(figure, title)
     return figure
@@ -171,11 +172,13 @@ def _thresholds(
     plan: Plan,
     panel: int,
     colour_of: Mapping[Any, Any],
-) -> Iterator[str]:
-    """Mark the thresholds of a panel; yields the names of those that exist.
+) -> Iterator[tuple[str, str]]:
+    """Mark the thresholds of a panel; yields (name of the line, name) of those that exist.
 
-    Of a threshold's other axes only values at which the panel draws something are taken.
+    Of a threshold's other axes only values at which the panel draws something are taken. Thresholds
+    that coincide share the line of the first.
     """
+    lines: list[tuple[float, Any, str]] = []
     drawn = {d.method: datasets[d.method] for d in here}
     for (number, name), dataset in itertools.product(enumerate(plan.thresholds), datasets.values()):
         if name not in dataset or "alpha" in swept(dataset):
@@ -194,8 +197,13 @@ def _thresholds(
             if np.isfinite(value):
                 several = plan.hue in swept(dataset)
                 color = colour_of.get(at.get(str(plan.hue)), look.FAINT) if several else look.FAINT
-                look.mark_threshold(ax, value, index=number, color=color)
-                yield name
+                same = (n for v, c, n in lines if c == color and np.isclose(v, value, rtol=1e-9))
+                line = next(same, None)
+                if line is None:
+                    line = name
+                    lines.append((value, color, name))
+                    look.mark_threshold(ax, value, index=number, color=color)
+                yield line, name
 
 
 def _name_axes(

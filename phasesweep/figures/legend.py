@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from phasesweep.figures import style as look
@@ -32,9 +32,12 @@ def handles(
     datasets: Datasets,
     plan: Plan,
     colour_of: Mapping[Any, Any],
-    marked: list[str],
+    marked: Mapping[str, Iterable[str]],
 ) -> Iterator[Line2D]:
-    """The entries of the legend: methods, colours, line styles, thresholds."""
+    """The entries of the legend: methods, colours, line styles, thresholds.
+
+    `marked` names for every threshold line the thresholds that it stands for.
+    """
     for method in dict.fromkeys(d.method for d in drawn):
         dataset = datasets[method]
         first = next(d for d in drawn if d.method == method)
@@ -58,10 +61,10 @@ def handles(
             marker = marker_of(datasets, plan, item)
             yield look.handle(text, linestyle="none", marker=marker, color=look.FAINT)
     yield from _component_handles(drawn, datasets, plan)
-    for name in marked:
-        attributes = attributes_of(datasets, name)
-        dashes = look.THRESHOLD_DASHES[plan.thresholds.index(name) % 3]
-        text = look.symbol(attributes) or look.words(name)
+    for name, same in marked.items():
+        dashes = look.THRESHOLD_DASHES[plan.thresholds.index(name) % 4]
+        symbols = (look.symbol(attributes_of(datasets, n)) or look.words(n) for n in same)
+        text = " = ".join(symbols)
         yield look.handle(text, color=look.FAINT, linestyle=dashes, linewidth=0.9)
 
 

@@ -31,7 +31,7 @@ DASHES: dict[str, tuple[Any, ...]] = {
     "theory": ("-", (0, (6, 1.5, 1, 1.5)), (0, (1, 1.2)), (0, (6, 1, 1, 1, 1, 1))),
     "exact": ((0, (3.5, 1.5)), (0, (6, 2)), (0, (2, 1)), (0, (8, 1.5))),
 }
-THRESHOLD_DASHES = ((0, (1, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (2, 3)))
+THRESHOLD_DASHES = ((0, (1, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (2, 3)), (0, (6, 1.5)))
 # Okabe and Ito's colours without the yellow, which is too light for a thin line.
 WORD_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", INK)
 RC = {
@@ -230,7 +230,7 @@ def mark_threshold(ax: Axes, x: float, *, index: int = 0, color: Any = FAINT) ->
     """A vertical line at a threshold, behind the data, unless it lies outside the panel."""
     low, high = sorted(ax.get_xlim())
     if low <= x <= high:
-        ax.axvline(x, color=color, linestyle=THRESHOLD_DASHES[index % 3], linewidth=0.9, zorder=0.5)
+        ax.axvline(x, color=color, linestyle=THRESHOLD_DASHES[index % 4], linewidth=0.9, zorder=0.5)
 
 
 PHASES = {"impossible": "#f3dcd3", "hard": "#fbf0cf", "easy": "#e3efe0"}
