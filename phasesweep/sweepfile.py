@@ -131,7 +131,7 @@ def _has_meaning(axis: Axis, values: Mapping[str, list[Any]]) -> bool:
 
 def _meaningless(name: str, grid: MethodGrid) -> str:
     axis = grid.method.axes[name]
-    given = ", ".join(f"{c}={'|'.join(grid.values[c])}" for c in axis.when)
+    given = ", ".join(f"{c}={'|'.join(map(str, grid.values[c]))}" for c in axis.when)
     return f"{name} has a meaning only with {axis.condition()}; given {given}; leave {name} out"
 
 

@@ -50,7 +50,7 @@ class Axis:
     """Mathematical symbol, in matplotlib's math text without the dollar signs."""
     unit: str = "1"
     when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Choice axes and the words with which this axis has a meaning, such as {"channel": ("door",)}.
+    """Choice or file axes and the words with which this axis has a meaning: {"channel": ("door",)}.
 
     With other words it cannot be given, and the solver receives `otherwise`.
     """

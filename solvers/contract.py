@@ -42,7 +42,7 @@ from typing import Any
 
 import numpy as np
 
-from solvers.axes import REQUIRED, Axis, Choice
+from solvers.axes import REQUIRED, Axis, Choice, File
 from solvers.axes import Sequence as SequenceAxis
 
 
@@ -304,7 +304,7 @@ class System:
             none_unexpected("narrowed axes", axes or {}, takes)
             none_unexpected("shared axes", shares, takes)
             for axis in takes:
-                choices = [n for n in takes if isinstance(all_axes[n], Choice)]
+                choices = [n for n in takes if isinstance(all_axes[n], Choice | File)]
                 none_unexpected(f"choices that decide on {axis},", all_axes[axis].when, choices)
                 if all_axes[axis].when:
                     all_axes[axis].parse(all_axes[axis].otherwise)
