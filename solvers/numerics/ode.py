@@ -114,6 +114,8 @@ def integrate(
     max_steps: np.ndarray,
     size: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     floor: float = 1e-2,
+    bound: float = np.inf,
+    rounding: float = ROUNDING,
 ) -> Trajectories:
     """Follow dy/dt = drift from t = 0 and record y at `times`.
 
@@ -121,10 +123,12 @@ def integrate(
     (m, components), and returns the slopes (m, components); row i may depend on row i alone.
     `start` has shape (points, components), `times` increases from 0 or later and is shared,
     `tolerance` and `max_steps` are columns. Components smaller than `floor` are held to an absolute
-    error, as if they were `floor`. `size(index, y)` returns the sizes (m,), at most 1.
+    error, as if they were `floor`. `size(index, y)` returns the sizes (m,), at most 1. A drift that
+    is itself known to some 1e-10 only says so by a larger `rounding`.
 
     Status: converged when the last time is reached, max_steps, not_finite when the drift is not
-    finite at the start, diverged when no step from the last state gives finite numbers.
+    finite at the start, diverged when a component passes `bound` or no step from the last state
+    gives finite numbers; the time of that state is the last entry of its row of `times`.
     """
     points, components = start.shape
     times = np.asarray(times, dtype=float)
@@ -147,7 +151,7 @@ def integrate(
     horizon = times[-1] if len(times) else 0.0
     h = _first_step(y, slope, tolerance, floor)
     grow = np.full(points, _GROW)
-    extent = _extent(size, index, y, tolerance)
+    extent = _extent(size, index, y, tolerance, rounding)
     bad = ~np.isfinite(slope).all(axis=1)
     status[bad] = Status.NOT_FINITE
 
@@ -192,7 +196,7 @@ def integrate(
         residual[index] += np.where(good, error, 0.0)
 
         y, slope = np.where(good[:, None], new, y), np.where(good[:, None], slopes[_STAGES], slope)
-        extent = np.where(good, _extent(size, index, y, tolerance[index]), extent)
+        extent = np.where(good, _extent(size, index, y, tolerance[index], rounding), extent)
         arrived = good & cut
         t = np.where(arrived, target, np.where(good, t + taken, t))
         # A step cut short at a recorded time says nothing against the longer one proposed before.
@@ -203,16 +207,19 @@ def integrate(
 
         ended = following >= len(times)
         stuck = ~good & (h <= 4.0 * np.spacing(np.maximum(t, np.finfo(float).tiny)))
+        stuck |= ~ended & (np.abs(y).max(axis=1, initial=0.0) > bound)
         tired = ~ended & ~stuck & (steps[index] >= max_steps[index])
         status[index[stuck]], status[index[tired]] = Status.DIVERGED, Status.MAX_STEPS
         done = ended | stuck | tired
 
 
-def _extent(size: Any, index: np.ndarray, y: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
-    """The sizes of the points, raised so that tolerance · size is not below `ROUNDING`."""
+def _extent(
+    size: Any, index: np.ndarray, y: np.ndarray, tolerance: np.ndarray, rounding: float
+) -> np.ndarray:
+    """The sizes of the points, raised so that tolerance · size is not below `rounding`."""
     with np.errstate(all="ignore"):
         sizes = np.ones(len(index)) if size is None else np.asarray(size(index, y))
-    return np.fmax(sizes, ROUNDING / tolerance)
+    return np.fmax(sizes, rounding / tolerance)
 
 
 def _first_step(

@@ -1,4 +1,4 @@
-"""One-pass stochastic gradient descent of a two-layer erf network, weights and all.
+"""One-pass stochastic gradient descent of a two-layer network, weights and all.
 
 Step s = 0, 1, ... of a run reads the sample (x, z) from row s of the stream "samples" of its
 instance (seed, dimension): columns 0 ... d-1 are x, column d is the label noise z. So all runs of
@@ -13,18 +13,22 @@ next one are taken in a single pass through the weights,
 
 so that a step costs p d multiply-adds twice and reads the weights once.
 
-Overlaps are recorded after round(t/dt) steps, dt = γ/(p d), for each asked time t.
+Overlaps are recorded after round(t/dt) steps, dt = γ/(p d), for each asked time t. A run whose
+prediction error passes `observing.BOUND` has diverged and is stopped. `lockstep` has the same steps
+for all runs at once in array operations, for a GPU.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numba
 import numpy as np
 
 from solvers.numerics.random import Stream
+from solvers.numerics.unit_averages import CODES, ERF, RELU
+from solvers.systems.sgd_two_layer.observing import BOUND
 from solvers.systems.sgd_two_layer.starts import SYSTEM, overlaps_of
 
 _BLOCK_BYTES = 2**18
@@ -47,8 +51,14 @@ class Run:
     """(records, width, width)"""
     teacher_overlap: np.ndarray
     """(records, width, teacher_width)"""
+    second_records: np.ndarray
+    """second layer, (records, width)"""
+    second: np.ndarray = field(default_factory=lambda: np.ones(1))
+    """second layer (width,), updated in place"""
     following: int = 0
     """the next record"""
+    diverged: int = -1
+    """steps done when the run diverged; -1 if it did not"""
 
     @classmethod
     def start(
@@ -64,17 +74,34 @@ class Run:
         shape = len(records), len(student)
         own, cross = np.empty((*shape, len(student))), np.empty((*shape, len(teacher)))
         own[:], cross[:] = overlaps_of(student, teacher)[:2]
-        run = cls(np.array(student), np.array(teacher), rate, noise, records, own, cross)
+        second = np.ones(len(student))
+        run = cls(
+            np.array(student), np.array(teacher), rate, noise, records, own, cross, own[..., 0]
+        )
+        run.second, run.second_records = second, np.ones(shape)
         run.following = int(np.searchsorted(records, 0, side="right"))
         return run
 
+    @property
+    def active(self) -> bool:
+        """Whether there is something left to record."""
+        return self.diverged < 0 and self.following < len(self.records)
 
-def descend(runs: list[Run], *, seed: int, dimension: int) -> None:
+
+def block_rows(dimension: int, runs: int = 1) -> int:
+    """Samples drawn at a time for each of `runs`."""
+    return max(1, _BLOCK_BYTES // (4 * (dimension + 1) * runs))
+
+
+def descend(
+    runs: list[Run], *, seed: int, dimension: int, units: tuple[str, str], trained: bool
+) -> None:
     """Take all `runs` of one seed through all their steps; they share the samples."""
     samples = Stream(SYSTEM, seed, dimension, "samples")
-    rows = max(1, _BLOCK_BYTES // (4 * (dimension + 1)))
+    codes = tuple(CODES[unit] for unit in units)
+    rows = block_rows(dimension)
     position = 0
-    while active := [run for run in runs if run.following < len(run.records)]:
+    while active := [run for run in runs if run.active]:
         last = max(int(run.records[-1]) for run in active)
         block = samples.normals(
             position, min(position + rows, last), dimension + 1, dtype=np.float32
@@ -83,10 +110,11 @@ def descend(runs: list[Run], *, seed: int, dimension: int) -> None:
         for run in active:
             steps = len(block) - max(0, position - int(run.records[-1]))
             noise = math.sqrt(run.noise) * block[:steps, -1].astype(np.float64)
-            labels = _labels(block[:steps], run.teacher) + noise
-            run.following = _walk(
+            labels = _labels(block[:steps], run.teacher, codes[1]) + noise
+            run.following, run.diverged = _walk(
                 run.student,
                 run.teacher,
+                run.second,
                 block[:steps],
                 labels,
                 run.rate,
@@ -95,6 +123,9 @@ def descend(runs: list[Run], *, seed: int, dimension: int) -> None:
                 position - len(block),
                 run.student_overlap,
                 run.teacher_overlap,
+                run.second_records,
+                codes[0],
+                trained,
             )
 
 
@@ -118,19 +149,54 @@ def _step_dot(weights, update, old, new):
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _labels(block, teacher):
+def _value(unit, u):
+    if unit == ERF:
+        return math.erf(u / math.sqrt(2.0))
+    return max(u, 0.0) if unit == RELU else u * u
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _slope(unit, u):
+    if unit == ERF:
+        return _SLOPE * math.exp(-0.5 * u * u)
+    if unit == RELU:
+        return 1.0 if u > 0.0 else 0.0
+    return 2.0 * u
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _labels(block, teacher, unit):
     """Noiseless labels (rows,) of the samples (rows, dimension + 1)."""
     k, d = teacher.shape
     labels = np.zeros(len(block))
     for s in range(len(block)):
         for r in range(k):
-            labels[s] += math.erf(_dot(teacher[r], block[s, :d]) / math.sqrt(2.0 * d)) / k
+            labels[s] += _value(unit, _dot(teacher[r], block[s, :d]) / math.sqrt(d)) / k
     return labels
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _walk(student, teacher, block, labels, rate, records, following, position, own, cross):
-    """Do len(block) steps from step `position` on; returns the number of the next record."""
+def _walk(
+    student,
+    teacher,
+    second,
+    block,
+    labels,
+    rate,
+    records,
+    following,
+    position,
+    own,
+    cross,
+    seconds,
+    unit,
+    trained,
+):
+    """Do len(block) steps from step `position` on.
+
+    Returns the number of the next record, and the number of steps after which the run diverged
+    (-1 if it did not).
+    """
     p, d = student.shape
     k = len(teacher)
     update, fields = np.zeros(p), np.empty(p)
@@ -140,16 +206,21 @@ def _walk(student, teacher, block, labels, rate, records, following, position, o
         error = labels[s]
         for i in range(p):
             fields[i] = _step_dot(student[i], update[i], old, new) / math.sqrt(d)
-            error -= math.erf(fields[i] / math.sqrt(2.0)) / p
+            error -= second[i] * _value(unit, fields[i]) / p
+        if not abs(error) < BOUND:
+            return following, position + s
         for i in range(p):
-            slope = _SLOPE * math.exp(-0.5 * fields[i] * fields[i])
-            update[i] = rate * error * slope / math.sqrt(d)
+            update[i] = rate * error * second[i] * _slope(unit, fields[i]) / math.sqrt(d)
+        if trained:
+            for i in range(p):
+                second[i] += rate / d * error * _value(unit, fields[i])
         old = new
         while following < len(records) and records[following] == position + s + 1:
             for i in range(p):
                 _step_dot(student[i], update[i], old, old)
             update[:] = 0.0
             for i in range(p):
+                seconds[following, i] = second[i]
                 for j in range(i + 1):
                     own[following, i, j] = own[following, j, i] = _dot(student[i], student[j]) / d
                 for r in range(k):
@@ -157,4 +228,4 @@ def _walk(student, teacher, block, labels, rate, records, following, position, o
             following += 1
     for i in range(p):
         _step_dot(student[i], update[i], old, old)
-    return following
+    return following, -1

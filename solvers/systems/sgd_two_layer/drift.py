@@ -1,44 +1,52 @@
-"""The mean one-step update of the overlaps of a two-layer erf network, compiled.
+"""The mean one-step update of the overlaps of a two-layer network, compiled.
 
 One step of stochastic gradient descent with the sample (x, y), x ~ N(0, 1_d), is
 
-    w_i <- w_i + (γ/p) e σ'(λ_i) x/√d,     e = y - f = Σ_a c_a σ(λ_a) + √Δ z,
+    w_i <- w_i + (γ/p) a_i e σ'(λ_i) x/√d,     e = y - f = Σ_b c_b σ_b(λ_b) + √Δ z,
+    a_i <- a_i + (γ/(p d)) e σ(λ_i)            (trained second layer; otherwise a_i = 1),
 
-with the fields λ_a = w_a·x/√d of students (a = 1 ... p, c = -1/p) and teachers (a = p+1 ... p+k,
+with the fields λ_b = w_b·x/√d of students (b = 1 ... p, c = -a_b/p) and teachers (b = p+1 ... p+k,
 c = +1/k), jointly Gaussian with covariance C = [[Q, M], [Mᵀ, P]]. Then, exactly,
 
-    d·ΔM_ir = (γ/p) e σ'(λ_i) λ*_r
-    d·ΔQ_ij = (γ/p) e [σ'(λ_i) λ_j + σ'(λ_j) λ_i] + (γ/p)² e² σ'(λ_i) σ'(λ_j) |x|²/d.
+    d·ΔM_ir = (γ/p) a_i e σ'(λ_i) λ*_r
+    d·ΔQ_ij = (γ/p) e [a_i σ'(λ_i) λ_j + a_j σ'(λ_j) λ_i]
+              + (γ/p)² a_i a_j e² σ'(λ_i) σ'(λ_j) |x|²/d.
 
 Averaging, with |x|²/d -> 1, and dividing by the time of a step, dt = γ/(p d):
 
-    dM_ir/dt = G_i,p+r
-    dQ_ij/dt = G_ij + G_ji + (γ/p) N_ij
-    G_ia = E[e σ'(λ_i) λ_a] = Σ_b c_b I3(i, a, b)
-    N_ij = E[e² σ'(λ_i) σ'(λ_j)] = Σ_ab c_a c_b I4(i, j, a, b) + Δ E[σ'(λ_i) σ'(λ_j)]
+    dM_ir/dt = G_i,p+r,        da_i/dt = E[e σ(λ_i)] = Σ_b c_b F_ib
+    dQ_ij/dt = G_ij + G_ji + (γ/p) a_i a_j N_ij
+    G_im = a_i E[e σ'(λ_i) λ_m] = a_i Σ_b c_b (C_im E[σ'' σ_b] + C_bm E[σ' σ'_b])     (Stein)
+    N_ij = E[e² σ'(λ_i) σ'(λ_j)]
 
-in which gradient flow drops N. The integrals are those of `solvers.numerics.erf_integrals`; this is
-the process of Veiga, Stephan, Loureiro, Krzakala and Zdeborová, arXiv:2202.00293
-(2022), and for k = p, c = ±1 the equations of Saad and Solla (1995).
+in which gradient flow drops N. `solvers.numerics.unit_averages` has the two-field averages and
+`squared_error` has N. This is the process of Veiga, Stephan, Loureiro, Krzakala and
+Zdeborová, arXiv:2202.00293 (2022); for erf, k = p, c = ±1 the equations of Saad and Solla (1995).
 
-For a pair (i, j) the four-field sum is one rank-2 update of C and n(n+1)/2 arcsines with n = p + k:
-a drift costs about p² n²/4 arcsines, a few nanoseconds each, and p n² for G.
+**Finite dimension.** |x|² = |x_⊥|² + λᵀC⁻¹λ, so that by Stein's lemma E[h |x|²/d] is E[h] (1 - n/d)
++ (n E[h] + E[λ·∇h])/d = E[h] + (1/d) ∂/∂s E[h(sλ)] at s = 1: N gains (1/d) dN(s²C)/ds, whatever the
+rank of C. With it the mean update is exact at every d.
+
+**Mean field** keeps of Q only the diagonal beyond the teachers' subspace, Q = M P⁺ Mᵀ + diag(q);
+only the diagonal of N is then needed.
 
 The state of a point is packed as M row by row, then the upper triangle of Q row by row, so that Q
-stays symmetric.
+stays symmetric, then a if it is trained.
 """
 
 from __future__ import annotations
 
-import math
 from functools import cache
 
 import numba
 import numpy as np
 
-from solvers.numerics.erf_integrals import arcsin
+from solvers.numerics.unit_averages import CODES, bend, product, slopes
+from solvers.systems.sgd_two_layer.squared_error import squared_error
 
-_RATIO = 2.0 / math.pi
+_STRETCH = 2e-3
+"""Step of the central difference in s, of fourth order: its error is some 1e-10 N/d."""
+
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
@@ -48,10 +56,11 @@ def _triangle(width: int) -> tuple[np.ndarray, np.ndarray]:
     return np.triu_indices(width)
 
 
-def pack(student: np.ndarray, teacher: np.ndarray) -> np.ndarray:
-    """States (points, p k + p(p+1)/2) from Q (points, p, p) and M (points, p, k)."""
+def pack(student: np.ndarray, teacher: np.ndarray, second: np.ndarray | None = None) -> np.ndarray:
+    """States (points, p k + p(p+1)/2 [+ p]) from Q (points, p, p), M (points, p, k) [and a]."""
     rows, columns = _triangle(student.shape[-1])
-    return np.concatenate([teacher.reshape(len(teacher), -1), student[:, rows, columns]], axis=1)
+    parts = [teacher.reshape(len(teacher), -1), student[:, rows, columns]]
+    return np.concatenate(parts if second is None else [*parts, second], axis=1)
 
 
 def unpack(states: np.ndarray, *, width: int, teacher_width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +69,8 @@ def unpack(states: np.ndarray, *, width: int, teacher_width: int) -> tuple[np.nd
     teacher = states[..., :cut].reshape(*states.shape[:-1], width, teacher_width)
     student = np.empty((*states.shape[:-1], width, width))
     rows, columns = _triangle(width)
-    student[..., rows, columns] = student[..., columns, rows] = states[..., cut:]
+    end = cut + len(rows)
+    student[..., rows, columns] = student[..., columns, rows] = states[..., cut:end]
     return student, teacher
 
 
@@ -80,81 +90,101 @@ def _covariance(c, state, target, p, k):
 
 
 @_jit
-def _gradient(g, c, weights, p):
-    """G_ia for students i and all fields a."""
+def _gradient(g, c, acts, weights, second, p):
+    """G_im for students i and all fields m."""
     n = len(c)
     for i in range(p):
-        tilt = 1.0 / (1.0 + c[i, i])
         row = g[i]
         row[:] = 0.0
         along = 0.0
         for b in range(n):
-            factor = weights[b] * _RATIO / math.sqrt((1 + c[i, i]) * (1 + c[b, b]) - c[i, b] ** 2)
-            along += factor * c[i, b]
-            for a in range(n):
-                row[a] += factor * c[b, a]
-        for a in range(n):
-            row[a] -= along * tilt * c[i, a]
+            f, h = acts[i], acts[b]
+            factor = second[i] * weights[b] * slopes(f, h, c[i, i], c[b, b], c[i, b])
+            along += second[i] * weights[b] * bend(f, h, c[i, i], c[b, b], c[i, b])
+            for m in range(n):
+                row[m] += factor * c[b, m]
+        for m in range(n):
+            row[m] += along * c[i, m]
 
 
 @_jit
-def _squared_error(i, j, c, weights, products, noise, tilted, angles, one, two, scale):
-    """N_ij = E[e² σ'(λ_i) σ'(λ_j)] by the tilted covariance C~ of the pair."""
-    n = len(c)
-    a, b, cross = 1.0 + c[i, i], 1.0 + c[j, j], c[i, j]
-    determinant = a * b - cross * cross
-    u, v = c[i], c[j]
-    for s in range(n):
-        one[s] = (b * u[s] - cross * v[s]) / determinant
-        two[s] = (a * v[s] - cross * u[s]) / determinant
-        scale[s] = 1.0 / math.sqrt(1.0 + c[s, s] - one[s] * u[s] - two[s] * v[s])
-    at = 0
-    for s in range(n):
-        row = c[s]
-        part = tilted[at : at + n - s]
-        for r in range(len(part)):
-            q = s + r
-            part[r] = (row[q] - one[s] * u[q] - two[s] * v[q]) * scale[s] * scale[q]
-        at += n - s
-    arcsin(tilted, angles)
-    total = 0.0
-    for s in range(len(angles)):
-        total += products[s] * angles[s]
-    return _RATIO / math.sqrt(determinant) * (_RATIO * total + noise)
-
-
-@_jit
-def drift(states, target, ratio, noise, p, k, out):
-    """Write the slopes of packed states (points, components) to `out`.
-
-    `target` (points, k, k) is P, `ratio` (points,) the weight of the second-order term, γ/p or, for
-    gradient flow, 0; `noise` (points,) is Δ.
-    """
+def _drift(
+    states,
+    target,
+    ratio,
+    noise,
+    p,
+    k,
+    out,
+    student,
+    teacher,
+    trained,
+    inverse,
+    diagonal,
+):
     n = p + k
-    weights = np.empty(n)
-    weights[:p], weights[p:] = -1.0 / p, 1.0 / k
-    products = np.empty(n * (n + 1) // 2)
-    at = 0
-    for a in range(n):
-        for b in range(a, n):
-            products[at] = weights[a] * weights[b] * (1.0 if a == b else 2.0)
-            at += 1
-    c, g = np.empty((n, n)), np.empty((p, n))
-    tilted, angles = np.empty(len(products)), np.empty(len(products))
-    one, two, scale = np.empty(n), np.empty(n), np.empty(n)
+    cut, end = p * k, p * k + p * (p + 1) // 2
+    weights, second = np.empty(n), np.ones(p)
+    acts = np.full(n, student)
+    acts[p:] = teacher
+    c, g, squared = np.empty((n, n)), np.empty((p, n)), np.empty((p, p))
+    near, scaled = np.empty((p, p)), np.empty((n, n))
     for point in range(len(states)):
-        _covariance(c, states[point], target[point], p, k)
-        _gradient(g, c, weights, p)
-        slope = out[point]
+        state, slope = states[point], out[point]
+        if trained:
+            second[:] = state[end:]
+        weights[:p], weights[p:] = -second / p, 1.0 / k
+        _covariance(c, state, target[point], p, k)
+        _gradient(g, c, acts, weights, second, p)
         for i in range(p):
             for r in range(k):
                 slope[i * k + r] = g[i, p + r]
-        at = p * k
+        if ratio[point] != 0.0:
+            squared_error(c, acts, weights, noise[point], p, diagonal, squared)
+            if inverse[point] != 0.0:
+                for order in range(4):
+                    stretch = (-2.0, -1.0, 1.0, 2.0)[order] * _STRETCH
+                    scaled[:] = c * (1.0 + stretch) ** 2
+                    squared_error(scaled, acts, weights, noise[point], p, diagonal, near)
+                    squared += (
+                        inverse[point] / (12.0 * _STRETCH) * (1.0, -8.0, 8.0, -1.0)[order] * near
+                    )
+        at = cut
         for i in range(p):
             for j in range(i, p):
                 slope[at] = g[i, j] + g[j, i]
-                if ratio[point] != 0.0:
-                    slope[at] += ratio[point] * _squared_error(
-                        i, j, c, weights, products, noise[point], tilted, angles, one, two, scale
-                    )
+                if ratio[point] != 0.0 and (i == j or not diagonal):
+                    slope[at] += ratio[point] * second[i] * second[j] * squared[i, j]
                 at += 1
+        if trained:
+            for i in range(p):
+                total = 0.0
+                for b in range(n):
+                    total += weights[b] * product(acts[i], acts[b], c[i, i], c[b, b], c[i, b])
+                slope[end + i] = total
+
+
+def drift(
+    states: np.ndarray,
+    target: np.ndarray,
+    ratio: np.ndarray,
+    noise: np.ndarray,
+    p: int,
+    k: int,
+    out: np.ndarray,
+    *,
+    student: str = "erf",
+    teacher: str = "erf",
+    trained: bool = False,
+    inverse: np.ndarray | None = None,
+    diagonal: bool = False,
+) -> None:
+    """Write the slopes of packed states (points, components) to `out`.
+
+    `target` (points, k, k) is P, `ratio` (points,) the weight of the second-order term, γ/p or, for
+    gradient flow, 0; `noise` (points,) is Δ. `student`, `teacher`: activations. `inverse` (points,)
+    is 1/d for the terms of a finite dimension. With `diagonal` only the diagonal of N is added.
+    """
+    inverse = np.zeros(len(states)) if inverse is None else inverse
+    units = CODES[student], CODES[teacher]
+    _drift(states, target, ratio, noise, p, k, out, *units, trained, inverse, diagonal)

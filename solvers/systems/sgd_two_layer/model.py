@@ -9,7 +9,8 @@ import numpy as np
 
 from solvers.axes import Choice, File, Integer, Real, Sequence, canonical_float
 from solvers.contract import Limit, Observable, System
-from solvers.numerics.erf_integrals import excess_risk
+from solvers.numerics.unit_averages import CODES
+from solvers.systems.sgd_two_layer.observing import BOUND, escape_times, excess_risk
 from solvers.systems.sgd_two_layer.starts import SYSTEM
 
 _DEFAULT_TIMES = tuple(canonical_float(10 ** (n / 10)) for n in range(-10, 31))
@@ -92,10 +93,26 @@ system = System(
             "step size, as it stands in the update", low=0, open="low", symbol=r"\gamma"
         ),
         "noise": Real("variance of the label noise", low=0, default=0.0, symbol=r"\Delta"),
+        "activation": Choice(*CODES, description="units of the student", default="erf"),
+        "teacher_activation": Choice(
+            "same",
+            *CODES,
+            description="units of the teacher; `same` as those of the student",
+            default="same",
+        ),
+        "second_layer": Choice(
+            "fixed",
+            "trained",
+            description="second layer of the student: ones, or trained from ones",
+            default="fixed",
+        ),
         "limit": Choice(
             "high_dimensional",
             "gradient_flow",
-            description="dimension to infinity at fixed step size, or step size to 0 as well",
+            "mean_field",
+            "finite_dimension",
+            description="dimension to infinity at fixed step size; step size to 0 as well; the "
+            "overlaps that remain for width to infinity; all terms of a mean step at a dimension",
             default="high_dimensional",
         ),
         "initial": File(
@@ -122,6 +139,12 @@ system = System(
             default=1e-8,
             symbol=r"\varepsilon",
         ),
+        "integrator": Choice(
+            "explicit",
+            "implicit",
+            description="Runge-Kutta of order 8, or the implicit Radau method for stiff equations",
+            default="explicit",
+        ),
         "max_steps": Integer(
             "most steps of the integrator", low=1, default=1_000_000, symbol="n_{max}"
         ),
@@ -142,6 +165,16 @@ system = System(
         "target_overlap": Observable(
             "overlaps P of the teacher's units", "P", dims=("teacher_unit", "teacher_unit_other")
         ),
+        "second_layer_weights": Observable(
+            "second layer of the student", "a", dims=("time", "unit")
+        ),
+        "escape_time": Observable(
+            "time at which the excess risk has halved since its flattest stretch in log-time",
+            r"t_\mathrm{esc}",
+        ),
+        "diverged_at": Observable(
+            f"time at which a run that diverges passes {BOUND:g}", r"t_\mathrm{div}"
+        ),
         "recorded_time": Observable(
             "time of the recorded state: the asked one, for a simulation that of the nearest step; "
             "a run that stopped early repeats its last state and the time of it",
@@ -159,7 +192,11 @@ system = System(
             "dimension": 200,
             "times": [round(0.1 * 10 ** (n / 8), 6) for n in range(25)],
         },
-        "axes": {"step_size": [0.5, 2, 8], "seed": {"count": 4}},
+        "axes": {
+            "activation": ["erf", "quadratic"],
+            "step_size": [0.5, 2, 8],
+            "seed": {"count": 4},
+        },
         "methods": {"ode": {}, "sgd": {}},
         "thresholds": [],
         "figure": {"x": "time", "y": ["excess_risk"], "hue": "step_size"},
@@ -173,18 +210,49 @@ GIVES = (
     "student_overlap",
     "teacher_overlap",
     "target_overlap",
+    "second_layer_weights",
+    "escape_time",
+    "diverged_at",
     "recorded_time",
 )
 """What both methods give."""
 
 
-def measured(student: np.ndarray, teacher: np.ndarray, target: np.ndarray) -> dict[str, np.ndarray]:
-    """Observables of overlaps Q and M (points, times, ...) and P (points, ...)."""
-    risk = excess_risk(student, teacher, target[:, None])
+def units(activation: str, teacher_activation: str) -> tuple[str, str]:
+    """Activations of student and teacher."""
+    return activation, activation if teacher_activation == "same" else teacher_activation
+
+
+def measured(
+    student: np.ndarray,
+    teacher: np.ndarray,
+    target: np.ndarray,
+    second: np.ndarray,
+    *,
+    times: np.ndarray,
+    diverged_at: np.ndarray,
+    units: tuple[str, str],
+) -> dict[str, Any]:
+    """Observables of Q, M, a (points, times, ...) and P (points, ...) at `times` (points, times).
+
+    `diverged_at` is NaN where a run did not diverge; that and a missing plateau are told.
+    """
+    risk = excess_risk(student, teacher, target[:, None], second, units=units)
+    left, why = escape_times(times, risk)
+    gone = np.isfinite(diverged_at)
+    words = [
+        f"diverged at t = {time:.6g}; try a smaller step_size" if bad else reason
+        for time, bad, reason in zip(diverged_at, gone, why, strict=True)
+    ]
     return {
         "excess_risk": risk,
         "final_excess_risk": risk[:, -1],
         "student_overlap": student,
         "teacher_overlap": teacher,
         "target_overlap": target,
+        "second_layer_weights": second,
+        "escape_time": np.where(gone, np.nan, left),
+        "diverged_at": diverged_at,
+        "recorded_time": times,
+        "message": words,
     }
