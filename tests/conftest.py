@@ -25,3 +25,21 @@ def data(tmp_path, monkeypatch):
     folder = tmp_path / "data"
     monkeypatch.setenv("PHASESWEEP_DATA", str(folder))
     return folder
+
+
+@pytest.fixture
+def phasesweep(monkeypatch, capsys, data):
+    """Run the command line in this process; returns (exit status, stdout, stderr)."""
+    from phasesweep.cli import main  # after NumPy may be imported
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["phasesweep", *map(str, arguments)])
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call

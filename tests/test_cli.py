@@ -4,29 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 
 import pytest
-
-from phasesweep.cli import main
-
-
-@pytest.fixture
-def phasesweep(monkeypatch, capsys, data):
-    """Run the command line in this process; returns (exit status, stdout, stderr)."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["phasesweep", *map(str, arguments)])
-        try:
-            main()
-            status = 0
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
-
 
 LINE = ("solve", "toy", "line", "alpha=0:2:3")
 

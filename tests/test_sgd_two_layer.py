@@ -1,4 +1,4 @@
-"""Two-layer SGD: the mean update against brute force, the equations against SGD, starts, limits."""
+"""Two-layer SGD: the equations against SGD, starts, limits, published values."""
 
 import csv
 import json
@@ -11,31 +11,12 @@ from scipy.integrate import solve_ivp
 from scipy.special import erf
 
 from solvers.axes import FileContent
-from solvers.contract import Status, load_system
-from solvers.numerics.erf_integrals import excess_risk, four_fields, slopes, three_fields
+from solvers.contract import Status
+from solvers.numerics.erf_integrals import excess_risk
 from solvers.numerics.random import Stream
 from solvers.systems.sgd_two_layer.drift import drift, pack, unpack
 from solvers.systems.sgd_two_layer.starts import start_overlaps, start_weights
-
-METHODS = load_system("sgd_two_layer").methods
-
-
-def solve(method, **given):
-    """One batch; scalars given for column axes are repeated, everything else has its default."""
-    declared = METHODS[method]
-    values = {name: given.get(name, axis.default) for name, axis in declared.axes.items()}
-    values["initial"] = declared.axes["initial"].parse(values["initial"])
-    values["times"] = declared.axes["times"].parse(values["times"])
-    points = max(np.size(values[name]) for name in declared.columns)
-    columns = {n: np.broadcast_to(values[n], points) for n in declared.columns}
-    return declared(points, values | columns)
-
-
-def random_overlaps(width, teacher_width, seed, dimension=9):
-    weights = np.random.default_rng(seed).normal(size=(width + teacher_width, dimension))
-    weights *= np.random.default_rng(seed + 99).uniform(0.4, 1.2, size=(len(weights), 1))
-    joint = weights @ weights.T / dimension
-    return joint[:width, :width], joint[:width, width:], joint[width:, width:]
+from tests.two_layer import METHODS, random_overlaps, solve
 
 
 def slopes_of(student, teacher, target, *, ratio, noise):
@@ -46,61 +27,6 @@ def slopes_of(student, teacher, target, *, ratio, noise):
     drift(state, target[None], np.array([ratio]), np.array([noise]), p, k, out)
     own, cross = unpack(out, width=p, teacher_width=k)
     return own[0], cross[0]
-
-
-def brute_force_slopes(student, teacher, target, *, ratio, noise, nodes):
-    """The one-step update averaged over fields and label noise by a tensor Gauss-Hermite rule."""
-    p, k = teacher.shape
-    joint = np.block([[student, teacher], [teacher.T, target]])
-    values, vectors = np.linalg.eigh(joint)
-    points, weights = np.polynomial.hermite_e.hermegauss(nodes)
-    weights = weights / math.sqrt(2 * math.pi)
-    n = p + k
-    normal = np.stack(np.meshgrid(*[points] * n, indexing="ij")).reshape(n, -1)
-    weight = np.prod(np.meshgrid(*[weights] * n, indexing="ij"), axis=0).ravel()
-    fields = (vectors * np.sqrt(values)) @ normal
-    unit = erf(fields / math.sqrt(2))
-    slope = math.sqrt(2 / math.pi) * np.exp(-(fields[:p] ** 2) / 2)
-    own, cross = np.zeros((p, p)), np.zeros((p, k))
-    for sign in (-1, 1):  # two nodes are exact for an average of squares in z
-        error = unit[p:].mean(axis=0) - unit[:p].mean(axis=0) + sign * math.sqrt(noise)
-        half = weight / 2
-        drive = (slope * error * half) @ fields.T
-        cross += drive[:, p:]
-        own += drive[:, :p] + drive[:, :p].T + ratio * (slope * error**2 * half) @ slope.T
-    return own, cross
-
-
-@pytest.mark.parametrize(
-    ("width", "teacher_width", "nodes", "rtol"),
-    [(1, 1, 80, 1e-11), (2, 1, 44, 1e-10), (2, 2, 24, 1e-7)],
-)
-@pytest.mark.parametrize("ratio", [0.0, 3.0])
-def test_mean_update_is_the_average_over_samples(width, teacher_width, nodes, rtol, ratio):
-    for seed in range(2):
-        overlaps = random_overlaps(width, teacher_width, seed)
-        expected = brute_force_slopes(*overlaps, ratio=ratio, noise=0.3, nodes=nodes)
-        found = slopes_of(*overlaps, ratio=ratio, noise=0.3)
-        for a, b in zip(found, expected, strict=True):
-            np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.max(np.abs(b)))
-
-
-def test_compiled_update_is_the_sum_of_closed_forms():
-    p, k, ratio, noise = 5, 3, 0.7, 0.2
-    student, teacher, target = random_overlaps(p, k, 4)
-    joint = np.block([[student, teacher], [teacher.T, target]])
-    n, weight = p + k, np.r_[np.full(p, -1 / p), np.full(k, 1 / k)]
-    v = np.diag(joint)
-    i, a, b = np.ix_(range(p), range(n), range(n))
-    drive = three_fields(v[i], v[b], joint[i, a], joint[i, b], joint[a, b]) @ weight
-    index = np.stack(np.broadcast_arrays(*np.ix_(range(p), range(p), range(n), range(n))), axis=-1)
-    fourth = four_fields(joint[index[..., :, None], index[..., None, :]])
-    squared = np.einsum("ijab,a,b->ij", fourth, weight, weight)
-    squared += noise * slopes(v[:p, None], v[:p], student)
-    own, cross = slopes_of(student, teacher, target, ratio=ratio, noise=noise)
-    np.testing.assert_allclose(cross, drive[:, p:], rtol=1e-12, atol=1e-15)
-    expected = drive[:, :p] + drive[:, :p].T + ratio * squared
-    np.testing.assert_allclose(own, expected, rtol=1e-12, atol=1e-15)
 
 
 def test_gradient_flow_descends_the_risk_along_minus_its_gradient():

@@ -41,21 +41,25 @@ _NOTHING = 1e-14
 
 
 @_jit
-def arcsine(top, bottom):
-    """arcsin(top/bottom), cut to [-1, 1]; 0 where bottom is 0."""
-    if bottom <= 0.0:
+def angle(c, a, b):
+    """arcsin(c/√(ab)) in [-π/2, π/2]; 0 where a or b is 0.
+
+    By atan2: where the two fields are one, a = b = c, it is π/2 exactly, while the arcsine of a
+    ratio that is 1 up to rounding is wrong by 1e-8.
+    """
+    if a <= 0.0 or b <= 0.0:
         return 0.0
-    return math.asin(min(1.0, max(-1.0, top / bottom)))
+    return math.atan2(c, math.sqrt(max(0.0, a * b - c * c)))
 
 
 @_jit
 def product(f, g, a, b, c):
     """F = E[f(u) g(v)]."""
     if f == ERF and g == ERF:
-        return 2.0 / _PI * arcsine(c, math.sqrt(1.0 + a) * math.sqrt(1.0 + b))
+        return 2.0 / _PI * angle(c, 1.0 + a, 1.0 + b)
     if f == RELU and g == RELU:
         height = math.sqrt(max(0.0, a * b - c * c))
-        return (height + c * (0.5 * _PI + arcsine(c, math.sqrt(a) * math.sqrt(b)))) / (2.0 * _PI)
+        return (height + c * (0.5 * _PI + angle(c, a, b))) / (2.0 * _PI)
     if f == QUADRATIC and g == QUADRATIC:
         return a * b + 2.0 * c * c
     if f == ERF and g == RELU:
@@ -75,7 +79,7 @@ def slopes(f, g, a, b, c):
     if f == ERF and g == ERF:
         return 2.0 / _PI / math.sqrt((1.0 + a) * (1.0 + b) - c * c)
     if f == RELU and g == RELU:
-        return 0.25 + arcsine(c, math.sqrt(a) * math.sqrt(b)) / (2.0 * _PI)
+        return 0.25 + angle(c, a, b) / (2.0 * _PI)
     if f == QUADRATIC and g == QUADRATIC:
         return 4.0 * c
     if f == ERF and g == RELU:
@@ -115,7 +119,7 @@ def mixed(f, g, b, a, c):
             along = 0.0 if b <= 0.0 else c / math.sqrt(b)
             return (math.sqrt(a) + along) / (2.0 * math.sqrt(2.0 * _PI))
         if g == ERF:
-            return arcsine(c, math.sqrt(b) * math.sqrt(1.0 + a)) / _PI
+            return angle(c, b, 1.0 + a) / _PI
         return 0.5 * a
     if f == ERF:
         rest, factor = max(0.0, a - c * c / (1.0 + b)), math.sqrt(2.0 / _PI / (1.0 + b))
@@ -133,7 +137,7 @@ def given_zero(uu, vv, uv, ux, vx, xx):
     left, right = uu - ux * ux / xx, vv - vx * vx / xx
     if left <= _NOTHING * uu or right <= _NOTHING * vv:
         return 0.0
-    return arcsine(uv - ux * vx / xx, math.sqrt(left) * math.sqrt(right))
+    return angle(uv - ux * vx / xx, left, right)
 
 
 @_jit
@@ -152,10 +156,10 @@ def signed(f, g, xx, vv, uu, xv, xu, vu):
             rest += math.sqrt(uu) * given_zero(xx, vv, xv, xu, vu, uu)
         return 0.25 * (total + 2.0 * root / _PI * rest)
     if f == RELU and g == ERF:
-        return arcsine(xu, math.sqrt(xx) * math.sqrt(1.0 + uu)) / _PI
+        return angle(xu, xx, 1.0 + uu) / _PI
     if f == RELU:
         determinant = xx * vv - xv * xv
-        value = uu * arcsine(xv, math.sqrt(xx) * math.sqrt(vv))
+        value = uu * angle(xv, xx, vv)
         if determinant > _NOTHING * xx * vv:
             twice = 2.0 * xu * vu - xu * xu * xv / xx - vu * vu * xv / vv
             value += twice / math.sqrt(determinant)
@@ -167,11 +171,11 @@ def signed(f, g, xx, vv, uu, xv, xu, vu):
             return factor * 0.5 * root * cross / math.sqrt(own)
         if g == ERF:
             rest = 1.0 + uu - vu * vu / (1.0 + vv)
-            return factor * 2.0 / _PI * arcsine(cross, math.sqrt(own) * math.sqrt(rest))
+            return factor * 2.0 / _PI * angle(cross, own, rest)
         return 0.0
     rest = max(0.0, uu - xu * xu / xx)
     if g == RELU:
-        half = arcsine(xu, math.sqrt(xx) * math.sqrt(uu))
+        half = angle(xu, xx, uu)
         return 2.0 / _PI * (xv / math.sqrt(xx) * math.sqrt(rest) + vu * half)
     if g == ERF:
         return 0.0

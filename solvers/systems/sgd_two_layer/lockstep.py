@@ -76,6 +76,7 @@ def descend_together(
                 == position + s + 1
             )
             if due.any():
+                due &= _host(gone) < 0
                 _record(runs, due, following, records, student, teacher, second, dimension, xp)
         position += count
     lost_at = _host(gone)

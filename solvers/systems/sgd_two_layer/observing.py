@@ -12,8 +12,14 @@ from solvers.numerics.unit_averages import CODES, product
 BOUND = 1e8
 """A run whose overlaps (theory) or prediction error (simulation) pass this has diverged."""
 
-FLATTEST = 0.1
-"""Largest |d log R/d log t| of a plateau."""
+CONTRAST = 2.0
+"""How many times faster than on its plateau the excess risk falls before and after it."""
+
+STEEPNESS = 0.1
+"""Smallest -d log R/d log t that is a fall, above the noise of recorded curves."""
+
+NOTHING = 1e-13
+"""An excess risk below this is lost in rounding."""
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -62,28 +68,37 @@ def excess_risk(
 def escape_time(times: np.ndarray, risk: np.ndarray) -> tuple[float, str]:
     """When a run leaves its plateau, and why there is no such time where it is NaN.
 
-    The plateau is where the recorded curve of log R against log t is flattest between two recorded
-    times, after R has fallen by 5 % (every curve is flat in log-time before) and before it halves
-    for the last time. It is left when R has halved since then (interpolated in log R and log t).
-    A curve whose flattest slope there is above `FLATTEST` has no plateau. So the value depends on
-    the recorded times: ten a decade locate it to a few per cent.
+    With s = -d log R/d log t over a factor of two in time (to the first recorded time beyond it),
+    the plateau is the stretch of smallest |s| among those before and after which R falls at least
+    `CONTRAST` times as fast and with s at least `STEEPNESS` (every curve is flat in log-time at
+    first), and after which it halves. It is left when R has halved since the
+    beginning of that stretch (interpolated in log R and log t). So the value depends on the
+    recorded times: ten a decade locate it to a few per cent. What follows the first R below
+    `NOTHING` is rounding and not looked at.
     """
-    keep = (times > 0) & np.isfinite(risk) & (risk > 0) & (np.diff(times, prepend=-1.0) > 0)
+    keep = (times > 0) & np.isfinite(risk) & (np.diff(times, prepend=-1.0) > 0)
+    keep &= np.logical_and.accumulate(risk > NOTHING)
     t, r = np.log(times[keep]), np.log(risk[keep])
     if len(t) < 3:
         return math.nan, "fewer than three recorded times: no plateau can be seen"
-    lowest = np.minimum.accumulate(r[::-1])[::-1]
-    inside = (lowest <= r - math.log(2.0))[:-1] & np.logical_or.accumulate(r <= r[0] - 0.05)[:-1]
-    if not inside.any():
-        return math.nan, "the excess risk does not halve after its first fall"
-    flatness = np.where(inside, np.abs(np.diff(r) / np.diff(t)), np.inf)
-    at = int(np.argmin(flatness))
-    if flatness[at] > FLATTEST:
-        return math.nan, "the excess risk falls without a plateau"
+    end = np.minimum(np.searchsorted(t, t[:-1] + math.log(2.0) - 1e-9), len(t) - 1)
+    fall = (r[:-1] - r[end]) / (t[end] - t[:-1])
+    before = np.concatenate([[0.0], np.maximum.accumulate(fall)[:-1]])
+    after = np.append(np.maximum.accumulate(fall[::-1])[::-1], 0.0)[end]
+    halves = (np.minimum.accumulate(r[::-1])[::-1] <= r - math.log(2.0))[:-1]
+    flatness = np.abs(fall)
+    falls = np.minimum(before, after)
+    plateau = halves & (falls >= STEEPNESS) & (falls >= CONTRAST * flatness)
+    if not plateau.any():
+        return math.nan, (
+            "no plateau is left: nowhere does the excess risk fall more slowly than before and "
+            "after, and then halve"
+        )
+    at = int(np.argmin(np.where(plateau, flatness, np.inf)))
     goal = r[at] - math.log(2.0)
-    after = at + int(np.argmax(r[at:] <= goal))
-    share = (r[after - 1] - goal) / (r[after - 1] - r[after])
-    return float(np.exp(t[after - 1] + share * (t[after] - t[after - 1]))), ""
+    past = at + int(np.argmax(r[at:] <= goal))
+    share = (r[past - 1] - goal) / (r[past - 1] - r[past])
+    return float(np.exp(t[past - 1] + share * (t[past] - t[past - 1]))), ""
 
 
 def escape_times(times: np.ndarray, risk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

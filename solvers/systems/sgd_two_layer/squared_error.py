@@ -276,12 +276,16 @@ def _relu_units(c, weights, p, diagonal, out):
                     for u in range(v, n):
                         right = 1.0 / math.sqrt(rest[u]) if rest[u] > 0.0 else 0.0
                         sine = (given[v, u] - x[v] * x[u] / xx) * left * right
+                        if u == v and rest[v] > 0.0:
+                            sine = 1.0  # arcsin magnifies the rounding of a sine near 1
                         sines[at] = min(1.0, max(-1.0, sine))
                         at += 1
                     for u in range(n):
                         bottom = math.sqrt(xx * rest[v]) * spread[v, u]
                         top = x[u] * given[v, v] - x[v] * given[v, u]
                         sine = top / bottom if bottom > 0.0 else 0.0
+                        if u == j and bottom > 0.0:
+                            sine = 1.0
                         other_sines[v * n + u] = min(1.0, max(-1.0, sine))
                 arcsin(sines, angles)
                 arcsin(other_sines, other)

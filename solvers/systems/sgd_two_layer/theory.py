@@ -43,9 +43,9 @@ def _one_drift(width: Any, teacher_width: Any, activation: Any, limit: Any) -> A
 def _ode_flops(
     *, width: Any, teacher_width: Any, activation: Any, limit: Any, times: Any, **_: Any
 ) -> Any:
-    """About one step for two units of time, twelve drifts and bookkeeping."""
+    """About one step for two units of time and fifty to begin with, each of twelve drifts."""
     one_drift = _one_drift(width, teacher_width, activation, limit)
-    return (300 + 0.5 * times[-1]) * (12 * one_drift + 3e4)
+    return (50 + 0.5 * times[-1]) * (12 * one_drift + 3e4)
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,11 @@ def _implicit(
         def one(t: float, y: np.ndarray, at: int = point) -> np.ndarray:
             return slopes(np.array([at]), np.array([t]), y[None])[0]
 
-        def beyond(_: float, y: np.ndarray) -> float:
+        last = [0.0, start[point]]
+
+        def beyond(t: float, y: np.ndarray, last: list = last) -> float:
+            if np.all(np.isfinite(y)):
+                last[:] = t, np.array(y)  # where it is if the next step fails
             return observing.BOUND - float(np.max(np.abs(y)))
 
         beyond.terminal = True  # type: ignore[attr-defined]
@@ -161,12 +165,12 @@ def _implicit(
                 atol=1e-2 * tolerance[point],
             )
         count = len(found.t)
-        states[point, :count], reached[point, :count] = found.y.T, found.t
+        if count:  # otherwise it ended before the first of them
+            states[point, :count], reached[point, :count] = found.y.T, found.t
         if found.status != 0:
-            ended = bool(len(found.t_events[0]))
-            last = found.y_events[0][-1] if ended else states[point, max(0, count - 1)]
-            states[point, count:] = last
-            reached[point, count:] = found.t_events[0][-1] if ended else reached[point, count - 1]
+            if len(found.t_events[0]):
+                last[:] = found.t_events[0][-1], found.y_events[0][-1]
+            reached[point, count:], states[point, count:] = last
             status[point] = Status.DIVERGED
         steps[point] = found.nfev
     return Trajectories(states, reached, status, steps, tolerance * 1.0)
