@@ -53,12 +53,12 @@ def excess_risk(
     the outputs: below that, near perfect recovery without noise, it is rounding.
     """
     shape = student.shape[:-2]
-    full = [
-        np.ascontiguousarray(np.broadcast_to(array, (*shape, *array.shape[-rank:]))).reshape(
-            -1, *array.shape[-rank:]
-        )
-        for array, rank in ((student, 2), (teacher, 2), (target, 2), (second, 1))
-    ]
+    full = []
+    for array, rank in ((student, 2), (teacher, 2), (target, 2), (second, 1)):
+        own = array.shape[-rank:]
+        if array.shape[:-rank] != shape:
+            array = np.broadcast_to(array, (*shape, *own))
+        full.append(np.ascontiguousarray(array).reshape(-1, *own))
     out = np.empty(len(full[0]))
     q, m, p, a = full
     _risks(q, m, p, a, CODES[units[0]], CODES[units[1]], out)

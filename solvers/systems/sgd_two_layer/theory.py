@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,8 @@ class _Full:
     inverse: np.ndarray
     units: tuple[str, str]
     trained: bool
+    _picked: dict[str, Any] = field(default_factory=dict)
+    """the columns of the points last asked for, which stay the same for many steps"""
 
     def pack(self, student: np.ndarray, teacher: np.ndarray, second: np.ndarray) -> np.ndarray:
         return pack(student, teacher, second if self.trained else None)
@@ -77,18 +79,24 @@ class _Full:
 
     def _drift(self, index: np.ndarray, states: np.ndarray, *, diagonal: bool) -> np.ndarray:
         out = np.empty_like(states)
+        if self._picked.get("index") is not index:
+            columns = {"target": self.target, "ratio": self.ratio}
+            columns |= {"noise": self.noise, "inverse": self.inverse}
+            self._picked.update({name: values[index] for name, values in columns.items()})
+            self._picked["index"] = index
+        picked = self._picked
         drift(
             states,
-            self.target[index],
-            self.ratio[index],
-            self.noise[index],
+            picked["target"],
+            picked["ratio"],
+            picked["noise"],
             self.width,
             self.teacher_width,
             out,
             student=self.units[0],
             teacher=self.units[1],
             trained=self.trained,
-            inverse=self.inverse[index],
+            inverse=picked["inverse"],
             diagonal=diagonal,
         )
         return out
