@@ -127,7 +127,7 @@ def label(name: str, attributes: Mapping[str, Any], wrap: int = 28) -> str:
     if short and name.startswith(short[1]):
         sign = ""  # a shortened name, not a symbol
     described = re.split("[;:,(]", str(attributes.get("long_name", "")))[0].strip()
-    spelled = bool(sign) and name.split("_")[0] in sign
+    spelled = name.split("_")[0] in sign.split("_")[0]
     text = described if spelled and 0 < len(described) <= 2 * wrap else words(name)
     parts = [*textwrap.wrap(text, wrap)]
     if sign:

@@ -25,15 +25,27 @@ def draw(trees: dict[str, xr.DataTree]) -> Figure:
         {name: node.to_dataset() for name, node in trees[sweep].children.items()}
         for sweep in SWEEPS
     )
+    for parts in (starts, width, noise, dimension):
+        parts["exit_time"] = _quenched(parts["exit_time"])
     figure, axes = style.panels(rows=2, columns=3)
     _risks(axes[0, 0], risk, quiet=True)
     _risks(axes[0, 1], risk, quiet=False)
     _laws(axes[0, 2], starts)
+    widths = [np.atleast_1d(parts["sgd"]["width"].values) for parts in (noise, dimension)]
+    several = np.unique(np.concatenate(widths)).tolist()
+    colour_of = dict(zip(several, style.WORD_COLOURS[3:], strict=False))
+    _against(axes[1, 1], noise, "noise", colour_of)
+    _against(axes[1, 2], dimension, "dimension", colour_of)
+    attributes = noise["sgd"]["width"].attrs
     hues = [
         *_against_width(axes[1, 0], width),
-        *_against(axes[1, 1], noise, "noise"),
+        *(
+            style.handle(
+                style.value_text("width", attributes, p), color=color, linestyle="none", marker="o"
+            )
+            for p, color in colour_of.items()
+        ),
     ]
-    _against(axes[1, 2], dimension, "dimension")
     axes[1, 2].set_xscale("log")
     for ax in axes[1]:
         ax.set_ylabel(style.label("exit_time", width["sgd"]["exit_time"].attrs))
@@ -49,6 +61,12 @@ def draw(trees: dict[str, xr.DataTree]) -> Figure:
     style.legend(figure, handles)
     style.title(figure, "Escape from mediocrity: one-pass SGD of quadratic units on the sphere")
     return figure
+
+
+def _quenched(formula: xr.Dataset) -> xr.Dataset:
+    """The average over starts, at the number of draws that it was taken over."""
+    chosen = formula.sel(average="quenched")
+    return chosen.sel(draws=chosen["draws"].max()) if "draws" in chosen.dims else chosen
 
 
 def _risks(ax: Axes, risk: dict[str, xr.Dataset], *, quiet: bool) -> None:
@@ -77,7 +95,7 @@ def _laws(ax: Axes, starts: dict[str, xr.Dataset]) -> None:
         count = len(times)
         left = np.sort(times[np.isfinite(times)])
         ax.step(left, np.arange(1, len(left) + 1) / count, where="post", color=color)
-    formula = starts["exit_time"]["exit_time"].sel(width=narrow, average="quenched")
+    formula = starts["exit_time"]["exit_time"].sel(width=narrow)
     style.mark_threshold(ax, float(formula))
     ax.set_title(
         f"{count} starts, " + style.value_text("width", starts["sgd"]["width"].attrs, narrow)
@@ -94,7 +112,7 @@ def _against_width(ax: Axes, width: dict[str, xr.Dataset]) -> list[Any]:
     ratios = sorted({round(r, 12) for _, _, r in pairs})
     several = [r for r in ratios if sum(abs(q - r) < 1e-9 for *_, q in pairs) >= 4]
     colour_of = style.colours(several)
-    formula = width["exit_time"].sel(average="quenched")
+    formula = width["exit_time"]
     for ratio, color in colour_of.items():
         line = [(w, s) for w, s, r in pairs if abs(r - ratio) < 1e-9]
         at = np.array([w for w, _ in line])
@@ -114,23 +132,17 @@ def _against_width(ax: Axes, width: dict[str, xr.Dataset]) -> list[Any]:
     ]
 
 
-def _against(ax: Axes, measured: dict[str, xr.Dataset], axis: str) -> list[Any]:
+def _against(
+    ax: Axes, measured: dict[str, xr.Dataset], axis: str, colour_of: dict[int, str]
+) -> None:
     """Exit time against another axis, for every width."""
-    widths = np.atleast_1d(measured["sgd"]["width"].values).tolist()
-    colour_of = dict(zip(widths, style.WORD_COLOURS[3:], strict=False))
-    for width, color in colour_of.items():
+    for width in np.atleast_1d(measured["sgd"]["width"].values).tolist():
+        color = colour_of[width]
         for name, dashes in (("exit_time", FORMULA), ("diffusive_exit_time", DIFFUSIVE)):
-            line = curves.read(measured["exit_time"], name, axis, width=width, average="quenched")
+            line = curves.read(measured["exit_time"], name, axis, width=width)
             ax.plot(line.x, line.y, color=color, linestyle=dashes)
         points = curves.read(measured["sgd"], "exit_time", axis, width=width)
         style.error_points(ax, points.x, points.y, points.errors, color=color, zorder=3)
     ax.set_xlabel(style.label(axis, measured["sgd"][axis].attrs))
     steps = float(np.max(measured["sgd"]["step_size"].values))
     ax.set_title(style.value_text("step_size", measured["sgd"]["step_size"].attrs, steps))
-    attributes = measured["sgd"]["width"].attrs
-    return [
-        style.handle(
-            style.value_text("width", attributes, width), color=color, linestyle="none", marker="o"
-        )
-        for width, color in colour_of.items()
-    ]
