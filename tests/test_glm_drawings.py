@@ -32,10 +32,16 @@ def small(name, folder, **changes):
         }
     for section in ("fixed", "axes"):
         given = content.get(section) or {}
-        content[section] = {axis: changes.get(axis, form) for axis, form in given.items()}
+        content[section] = {axis: _changed(axis, form, changes) for axis, form in given.items()}
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+def _changed(axis, form, changes):
+    """The new form of a shared axis; where one value stood, the first of several."""
+    new = changes.get(axis, form)
+    return new[0] if isinstance(new, list) and not isinstance(form, list | dict) else new
 
 
 def _less(axis, form, changes):
