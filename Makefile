@@ -1,5 +1,6 @@
 # make run    install, run the quickstart sweeps, say where figures, tables and datasets are
 # make test   install, run the tests            make lint   formats, lints, types
+# make test-slurm   the same jobs on a real SLURM of one node (root)
 # make all    everything in config/config.yaml   make bench  the short set of benchmarks
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +9,7 @@ export PATH := $(BIN):$(PATH)
 SNAKEMAKE := $(BIN)/snakemake --profile workflow/profiles/default
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run all resume test lint format bench clean
+.PHONY: run all resume test test-slurm lint format bench clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.installed
@@ -21,6 +22,11 @@ all resume: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+
+# A real SLURM of one node: needs root, and apt-get unless slurm-wlm and munge are installed already.
+# It listens on loopback, in a folder of its own, and is stopped at the end. A few minutes.
+test-slurm: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest tests/slurm/real_cluster.py
 
 lint: $(VENV)/.installed-dev
 	ruff check .
@@ -45,7 +51,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) --editable '.[dev,slurm]'
 	@touch $@
 
 clean:

@@ -44,6 +44,7 @@ localrules:
 
 
 include: "workflow/rules/missing.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/run.smk"
 include: "workflow/rules/dataset.smk"
 include: "workflow/rules/results.smk"

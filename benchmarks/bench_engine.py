@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.common import arguments, compare
 from phasesweep.cache import Cache, Coded, Rows
-from phasesweep.grid import Points, expand, key_array
+from phasesweep.grid import Points, expand
 from phasesweep.sweepfile import single_method
 from solvers.contract import load_system
 
@@ -46,7 +46,7 @@ def rows_of(points: Points) -> Rows:
         system="perceptron_storage",
         method="enumeration",
         version=1,
-        keys=key_array(points.keys),
+        keys=points.key_table,
         parameters={**points.columns, **codes},
         observables={"entropy": np.random.default_rng(0).normal(size=n)},
         status=np.zeros(n, np.int8),
@@ -97,7 +97,7 @@ def main() -> None:
             unit="points",
             repeats=1,
         )
-        keys = key_array(few.keys)
+        keys = few.key_table
 
         def found() -> np.ndarray:
             cache = Cache(Path(folder) / "segments")

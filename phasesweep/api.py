@@ -1,6 +1,8 @@
 """What a person calls from Python, and what the command line is made of.
 
 `open`, `points`, `solve` and `thresholds` are re-exported as `phasesweep.open` and so on.
+xarray and the statistics are imported where they are used: a plan needs neither, and they take as
+long to import as a plan of a million points.
 """
 
 from __future__ import annotations
@@ -12,14 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phasesweep import scaling
 from phasesweep.cache import Cache, Rows
 from phasesweep.cluster import ClusterFile, read_cluster
-from phasesweep.dataset import build, method_dataset
 from phasesweep.errors import UserError, unknown
-from phasesweep.grid import Points, expand, key_array, points_for
+from phasesweep.grid import Points, expand, points_for
 from phasesweep.paths import data_root
-from phasesweep.query import decode_words, open_dataset, points_table
 from phasesweep.sweep import Report, run
 from phasesweep.sweepfile import Sweep, find_method, find_system, read_sweep, single_method
 from phasesweep.worker import solve_batch
@@ -28,6 +27,8 @@ from solvers.contract import Status
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+    from phasesweep import scaling
 
 
 def open(
@@ -38,6 +39,8 @@ def open(
     Without `method` a `DataTree` with one group per method, theory and simulation side by side;
     with it that method's `Dataset`. Raises UserError if the dataset was not made yet.
     """
+    from phasesweep.query import open_dataset
+
     return open_dataset(sweep, method, data_root(data))
 
 
@@ -47,6 +50,8 @@ def points(system: str, method: str, *, data: str | Path | None = None, **axes: 
     Axes narrow it: a value, a list of values, or a slice with both ends included
     (`alpha=slice(1, 2)`). Nothing is computed. `.to_dataframe()` makes it a pandas table.
     """
+    from phasesweep.query import points_table
+
     declared = find_method(find_system(system), method)
     return points_table(declared, _cache(data), axes)
 
@@ -69,6 +74,8 @@ def solve(
     asked, blocks, report = solve_points(
         system, method, axes, _cache(data), cluster=read_cluster(cluster)
     )
+    from phasesweep.dataset import method_dataset
+    from phasesweep.query import decode_words
     from phasesweep.windows import with_index
 
     dataset = method_dataset(asked, blocks)
@@ -78,12 +85,17 @@ def solve(
 
 def thresholds(sweep: str, *, data: str | Path | None = None) -> pd.DataFrame:
     """The threshold table of a sweep's dataset: theory beside simulation, in standard errors."""
+    from phasesweep import scaling
+    from phasesweep.query import open_dataset
+
     tree = open_dataset(sweep, None, data_root(data), wide=True)
     return scaling.to_frame(threshold_rows(tree))
 
 
 def threshold_rows(tree: Any) -> list[scaling.Row]:
     """The rows that the `thresholds` of the sweep ask for."""
+    from phasesweep import scaling
+
     try:
         return scaling.threshold_table(tree, json.loads(tree.attrs["thresholds"]))
     except ValueError as error:
@@ -105,7 +117,7 @@ def solve_points(
     grid = single_method(declared, axes, where)
     asked = expand(grid, _centres({}, cache, store=True), where)
     report = run(asked, cache, cluster=cluster, label=where, quiet=quiet)
-    found = cache.read(system, method, declared.version, key_array(asked.keys))
+    found = cache.read(system, method, declared.version, asked.key_table)
     return asked, found.blocks, report
 
 
@@ -152,8 +164,8 @@ def _centres(own: Mapping[str, Mapping[str, list[Any]]], cache: Cache, *, store:
 def _known(wanted: Points, observable: str, cache: Cache) -> dict[bytes, float]:
     method = wanted.method
     found: dict[bytes, float] = {}
-    keys = key_array(wanted.keys)
-    for rows in cache.read(method.system.name, method.name, method.version, keys).blocks:
+    place = method.system.name, method.name, method.version
+    for rows in cache.read(*place, wanted.key_table).blocks:
         good = rows.status != Status.FAILED
         values = np.where(good, rows.observables[observable], np.nan)
         found |= {bytes(key): float(v) for key, v in zip(rows.keys, values, strict=True)}
@@ -227,6 +239,8 @@ def build_dataset(
     source: str | Path, data: str | Path | None = None
 ) -> tuple[Sweep, dict[str, Any]]:
     """Make the dataset of a sweep file from the cache; returns the sweep and its counts."""
+    from phasesweep.dataset import build
+
     sweep = read_sweep(source)
     root = data_root(data)
     cache = Cache(root / "cache")

@@ -154,6 +154,27 @@ def run(
 
 
 @cli.command()
+@click.option("--once", is_flag=True, help="Print once [default unless on a terminal].")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1, max=3600),
+    default=1.0,
+    help="Seconds between two looks.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, once.")
+@click.option("--forget", is_flag=True, help="Remove what runs that died have left, and end.")
+@DATA
+def watch(once: bool, interval: float, as_json: bool, forget: bool, data: str | None) -> None:
+    """Show what runs now on a data folder, from any terminal: points, rate, time left, cluster."""
+    from phasesweep import watch as watching
+    from phasesweep.paths import data_root
+
+    watching.watch(
+        data_root(data), once=once, interval=interval, as_json=as_json, forgetting=forget
+    )
+
+
+@cli.command()
 @click.argument("sweep")
 @click.option(
     "--manifest", type=click.Path(dir_okay=False), help="Write what was done to this file."

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phasesweep.cache import Cache, Rows
-from phasesweep.grid import Points, key_array
+from phasesweep.cache.keys import distinct, find, order, sortable
+from phasesweep.grid import Points
 from phasesweep.provenance import provenance
 from phasesweep.sweepfile import Sweep
 from solvers.axes import Sequence as SequenceAxis
@@ -59,12 +60,15 @@ def method_dataset(points: Points, blocks: Iterable[Rows]) -> xr.Dataset:
     if window and points.window:
         dims, shape = [*dims, WINDOW], (*shape, int(points.window[1].max()) + 1)
     cells = _cells(points, coordinates, dims, shape)
-    place = dict(zip(points.keys, cells.tolist(), strict=True))
+    keys = sortable(points.key_table)
+    first = distinct(points.key_table)
+    first = first[order(keys[first])]
+    ascending = keys[first]
     targets, sources = [], []
     for rows in blocks:
-        at = np.array([place.get(bytes(key), -1) for key in rows.keys], np.int64)
+        at = find(ascending, sortable(rows.keys))
         sources.append(np.flatnonzero(at >= 0))
-        targets.append(at[at >= 0])
+        targets.append(cells[first[at[at >= 0]]])
     further = _further_coordinates(points, coordinates)
     lengths = {dims[-1]: data.shape[-1] for dims, data, _ in further.values()}
     variables = {}
@@ -84,7 +88,7 @@ def method_dataset(points: Points, blocks: Iterable[Rows]) -> xr.Dataset:
         ]
         filled = dense(observable, shape, columns, targets)
         variables[name] = (tuple(dims), filled, describe_observable(name, observable))
-    asked = len(place)
+    asked = len(first)
     found = sum(len(target) for target in targets)
     failed = sum(
         int(np.sum(rows.status[s] == Status.FAILED))
@@ -271,8 +275,7 @@ def build(sweep: Sweep, points: Mapping[str, Points], cache: Cache, root: Path) 
     groups: dict[str, xr.Dataset] = {}
     for name, asked in points.items():
         method = asked.method
-        keys = key_array(asked.keys)
-        found = cache.read(method.system.name, method.name, method.version, keys)
+        found = cache.read(method.system.name, method.name, method.version, asked.key_table)
         groups[f"/{name}"] = method_dataset(asked, found.blocks)
         groups[f"/{name}"].attrs["segments_damaged"] = len(found.damaged)
     attributes = {

@@ -7,7 +7,7 @@ take seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -17,6 +17,7 @@ import numpy as np
 
 from phasesweep.cache.rows import KEY_BYTES
 from phasesweep.errors import UserError
+from phasesweep.hashing import digests
 from phasesweep.sweepfile import MethodGrid
 from solvers.axes import REQUIRED, Axis, canonical_float
 from solvers.contract import Method
@@ -48,7 +49,10 @@ class Points:
         """The points at these positions."""
         columns = {n: c[index] for n, c in self.columns.items()}
         window = self.window and (self.window[0], self.window[1][index])
-        return Points(self.method, columns, self.values, len(index), window)
+        taken = Points(self.method, columns, self.values, len(index), window)
+        if "key_table" in self.__dict__:  # hashing them again would cost more than the rest
+            taken.__dict__["key_table"] = self.key_table[index]
+        return taken
 
     def value(self, axis: str, position: int) -> Any:
         """The canonical value of one axis at one point."""
@@ -60,26 +64,18 @@ class Points:
         return {axis: self.value(axis, position) for axis in self.columns}
 
     @cached_property
-    def keys(self) -> list[bytes]:
-        """The key of every point."""
-        digests = [_digests(self, axis) for axis in sorted(self.columns)]
+    def key_table(self) -> np.ndarray:
+        """The keys as the cache wants them, (n, 16) uint8."""
+        parts = [_digests(self, axis) for axis in sorted(self.columns)]
         method = self.method
         prefix = f"{method.system.name}/{method.name}/v{method.version}/".encode()
-        rows = np.ascontiguousarray(np.concatenate(digests, axis=1))
-        width = rows.shape[1]
-        data = memoryview(rows.tobytes())
-        seeded = blake2b(prefix, digest_size=KEY_BYTES)
-        keys = []
-        for start in range(0, len(rows) * width, width):
-            row = seeded.copy()
-            row.update(data[start : start + width])
-            keys.append(row.digest())
-        return keys
+        return digests(prefix, np.concatenate(parts, axis=1))
 
-
-def key_array(keys: Iterable[bytes]) -> np.ndarray:
-    """Keys as the cache wants them, (n, 16) uint8."""
-    return np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES)
+    @cached_property
+    def keys(self) -> list[bytes]:
+        """The key of every point."""
+        data = self.key_table.tobytes()
+        return [data[at : at + KEY_BYTES] for at in range(0, len(data), KEY_BYTES)]
 
 
 def _digests(points: Points, axis: str) -> np.ndarray:

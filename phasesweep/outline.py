@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from phasesweep.errors import UserError
 from phasesweep.paths import CHECKOUT, project_root
@@ -28,6 +29,8 @@ class SweepOutline:
     methods: dict[str, int | str]
     shards: dict[str, int]
     digest: str
+    on_gpu: frozenset[str] = frozenset()
+    """The methods that are written for GPUs too."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def _sweep(file: str, shards: dict, where: str) -> SweepOutline:
         methods={method: versions.get(method, versions.get("", 0)) for method in data["methods"]},
         shards=shards.get(name, {}),
         digest=_digest(data, path.parent),
+        on_gpu=methods_on_gpu(str(data["system"])) & set(data["methods"]),
     )
 
 
@@ -135,26 +139,46 @@ def method_versions(system: str) -> dict[str, int | str]:
 
     A system from another package has one version for all, under "": that of its distribution.
     """
-    folder = CHECKOUT / "solvers" / "systems"
-    files = [folder / f"{system}.py", *sorted((folder / system).glob("*.py"))]
-    found: dict[str, int | str] = {}
-    for file in files:
-        if not file.exists():
-            continue
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.FunctionDef):
-                for decorator in node.decorator_list:
-                    found |= _declared_version(node.name, decorator)
+    found: dict[str, int | str] = {
+        name: int(str(version))
+        for name, version in _declared(system, "version").items()
+        if isinstance(version, int)
+    }
     for point in entry_points(group="phasesweep.systems"):
         if point.name == system and point.dist is not None:
             found[""] = point.dist.version
     return found
 
 
-def _declared_version(name: str, decorator: ast.expr) -> dict[str, int | str]:
-    """{name: N} for @system.theory(version=N, ...)."""
-    if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Attribute):
-        for keyword in decorator.keywords:
-            if keyword.arg == "version" and isinstance(keyword.value, ast.Constant):
-                return {name: int(str(keyword.value.value))}
-    return {}
+def methods_on_gpu(system: str) -> frozenset[str]:
+    """Methods of a system that say devices=("cpu", "gpu"), read from its source text."""
+    declared = _declared(system, "devices")
+    return frozenset(name for name, devices in declared.items() if "gpu" in (devices or ()))
+
+
+def _declared(system: str, field: str) -> dict[str, Any]:
+    """{method: value} of a field in the decorators of a system, @system.theory(version=1, ...)."""
+    folder = CHECKOUT / "solvers" / "systems"
+    found = {}
+    for file in [folder / f"{system}.py", *sorted((folder / system).glob("*.py"))]:
+        if not file.exists():
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            for decorator in node.decorator_list:
+                if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Attribute):
+                    for keyword in decorator.keywords:
+                        if keyword.arg == field:
+                            found[node.name] = _literal(keyword, file)
+    return found
+
+
+def _literal(keyword: ast.keyword, file: Path) -> Any:
+    try:
+        return ast.literal_eval(keyword.value)
+    except ValueError:
+        raise UserError(
+            f"{file}, line {keyword.value.lineno}: {keyword.arg} must be written out, since it is "
+            "read here without running the file"
+        ) from None

@@ -9,18 +9,20 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from phasesweep.batches import Batch, cut
 from phasesweep.cache import Cache, Coded, Rows
+from phasesweep.cache.keys import distinct
 from phasesweep.cluster import DEFAULT_WORKER_MEMORY, Cluster, ClusterFile, open_cluster
 from phasesweep.errors import StoppedError, UserError
-from phasesweep.grid import Points, key_array
+from phasesweep.grid import Points
 from phasesweep.progress import Progress
 from phasesweep.provenance import provenance
 from phasesweep.worker import Answer, failed_answer, solve_batch, solve_task
@@ -30,10 +32,16 @@ from solvers.contract import Method, Status
 FLUSH_ROWS = 500
 FLUSH_SECONDS = 10.0
 FLUSH_BYTES = 64 * 2**20
+FLUSH_SHARE = 0.1
+"""Most of the time that flushes may take: where rows come fast or the disk is slow, they grow."""
 SMALL_SECONDS = 5.0
 """Declared work below this runs in the calling process: a cluster takes longer to start."""
 TASK_SECONDS = 2.0
 """Small batches travel together: a task costs milliseconds of the scheduler's time."""
+TASK_SECONDS_PER_WORKER = 0.02
+"""Many workers get longer tasks, or one driver could not hand them out fast enough."""
+TASKS_PER_WORKER = 4
+"""At least so many, however long tasks should be: the last ones end at different times."""
 IN_FLIGHT_PER_WORKER = 3
 MANIFEST_FAILURES = 100
 
@@ -74,11 +82,10 @@ def missing(points: Points, cache: Cache) -> tuple[np.ndarray, int]:
     cause.
     """
     method = points.method
-    present = cache.present(method.system.name, method.name, method.version)
-    status = present.status_of(key_array(points.keys))
+    place = method.system.name, method.name, method.version
+    status = cache.locate(*place, points.key_table).status
     wanted = np.flatnonzero((status < 0) | (status == Status.FAILED))
-    first = {points.keys[position]: position for position in reversed(wanted.tolist())}
-    todo = np.sort(np.fromiter(first.values(), np.int64, len(first)))
+    todo = wanted[distinct(points.key_table[wanted])]
     return todo, int(np.count_nonzero(status[todo] == Status.FAILED))
 
 
@@ -110,29 +117,34 @@ def run(
     without one, such work goes to local processes.
     """
     started = time.monotonic()
-    asked = len(set(points.keys))
+    asked = len(distinct(points.key_table))
     todo, _ = missing(points, cache)
     method = points.method
-    damaged = cache.present(method.system.name, method.name, method.version).damaged
+    damaged = cache.damaged(method.system.name, method.name, method.version)
     report = Report(asked=asked, found=asked - len(todo), damaged=dict(damaged))
     if not len(todo):
         return report
     wanted = points.take(todo)
     file = cluster or ClusterFile()
-    declared = sum(b.seconds for b in cut(wanted, memory=file.memory or DEFAULT_WORKER_MEMORY))
+    declared, needs = estimate(wanted.method, wanted, file.memory)
     with ExitStack() as stack:
         device = "cpu"
+        folder = Path(cache.root).parent
+        told = {}
         if file.kind != "address" and declared < SMALL_SECONDS:
             solved = _here(wanted)
         else:
-            opened = stack.enter_context(open_cluster(file))
+            opened = stack.enter_context(open_cluster(file, data=folder, needs=needs))
             device = opened.device if opened.device in wanted.method.devices else "cpu"
             if not quiet:
                 sys.stderr.write(f"{label}: {opened.label}; dashboard at {opened.dashboard}\n")
             solved = _over_dask(wanted, opened)
-        progress = stack.enter_context(Progress(len(wanted), label, quiet=quiet))
+            told = {"cluster": opened.label, "dashboard": opened.dashboard}
+        progress = stack.enter_context(
+            Progress(len(wanted), label, quiet=quiet, data=folder, found=report.found, **told)
+        )
         # Entered last, so that it flushes first, before workers are waited for.
-        collector = stack.enter_context(_Collector(wanted, cache, device))
+        collector = stack.enter_context(_Collector(wanted, cache, device, progress.stored))
         for batch, answer in solved:
             collector.add(batch, answer)
             failed = int(np.count_nonzero(answer.status == Status.FAILED))
@@ -174,12 +186,14 @@ def _over_dask(points: Points, cluster: Cluster) -> Iterator[tuple[Batch, Answer
             f"{cluster.memory / 2**30:.2f} GiB; give workers more memory in the cluster file"
         )
         yield batch, failed_answer(method, len(batch), message)
-    waiting = _tasks(fits)
+    workers = max(1, cluster.workers, len(cluster.client.nthreads()))
+    waiting = _tasks(fits, task_seconds(sum(batch.seconds for batch in fits), workers))
     pending = as_completed()
     in_flight: dict[Any, list[Batch]] = {}
 
     def submit() -> None:
-        limit = IN_FLIGHT_PER_WORKER * max(1, len(cluster.client.nthreads()))
+        workers = max(1, cluster.workers, len(cluster.client.nthreads()))
+        limit = IN_FLIGHT_PER_WORKER * workers
         while waiting and len(in_flight) < limit:
             task = waiting.pop()
             future = cluster.client.submit(
@@ -238,14 +252,20 @@ def _by_memory(batches: list[Batch], memory: float) -> tuple[list[Batch], list[B
     return fits, [b for b in batches if b.memory > memory]
 
 
-def _tasks(batches: list[Batch]) -> list[list[Batch]]:
+def task_seconds(declared: float, workers: int) -> float:
+    """How much work travels in one task, given all of it and the number of workers."""
+    fair = declared / (TASKS_PER_WORKER * workers)
+    return max(TASK_SECONDS, min(TASK_SECONDS_PER_WORKER * workers, fair))
+
+
+def _tasks(batches: list[Batch], seconds: float) -> list[list[Batch]]:
     """Bundles of batches worth a task each, shortest first (they are taken from the end)."""
     tasks: list[list[Batch]] = []
     room = 0.0
     for batch in batches:
         if batch.seconds > room:
             tasks.append([])
-            room = TASK_SECONDS
+            room = seconds
         tasks[-1].append(batch)
         room -= batch.seconds
     return sorted(tasks, key=lambda task: sum(batch.seconds for batch in task))
@@ -271,7 +291,10 @@ def _rebatch(points: Points, index: np.ndarray, memory: float) -> Batch:
 class _Collector:
     """Holds rows until a flush is due, and writes them as segments of uniform shape."""
 
-    def __init__(self, points: Points, cache: Cache, device: str) -> None:
+    def __init__(
+        self, points: Points, cache: Cache, device: str, stored: Callable[[int], None]
+    ) -> None:
+        self.stored = stored
         self.points = points
         self.cache = cache
         self.device = device
@@ -279,6 +302,7 @@ class _Collector:
         self._rows = 0
         self._bytes = 0
         self._flushed = time.monotonic()
+        self._pause = 0.0
 
     def __enter__(self) -> _Collector:
         return self
@@ -292,19 +316,23 @@ class _Collector:
         self._held.setdefault(shape, []).append((batch, answer))
         self._rows += len(batch)
         self._bytes += sum(array.nbytes for array in answer.observables.values())
-        due = time.monotonic() - self._flushed > FLUSH_SECONDS
-        if self._rows >= FLUSH_ROWS or self._bytes >= FLUSH_BYTES or due:
+        waited = time.monotonic() - self._flushed
+        enough = self._rows >= FLUSH_ROWS and waited >= self._pause
+        if enough or self._bytes >= FLUSH_BYTES or waited > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Write what is held."""
+        started = time.monotonic()
         while self._held:
             _, parts = self._held.popitem()
             declared = sum(batch.seconds for batch, _ in parts)
             header = provenance(self.device) | {"declared_seconds": declared}
             self.cache.write(_rows(self.points, parts), header)
+            self.stored(sum(len(batch) for batch, _ in parts))
         self._rows = self._bytes = 0
         self._flushed = time.monotonic()
+        self._pause = (self._flushed - started) * (1.0 / FLUSH_SHARE - 1.0)
 
 
 def _rows(points: Points, parts: list[tuple[Batch, Answer]]) -> Rows:
@@ -319,7 +347,7 @@ def _rows(points: Points, parts: list[tuple[Batch, Answer]]) -> Rows:
         system=method.system.name,
         method=method.name,
         version=method.version,
-        keys=key_array(taken.keys),
+        keys=taken.key_table,
         parameters={axis: _parameter(taken, axis) for axis in taken.columns},
         observables={
             n: np.concatenate([answer.observables[n] for _, answer in parts]) for n in method.gives
@@ -341,7 +369,10 @@ def _parameter(points: Points, axis: str) -> np.ndarray | Coded:
     return Coded(points.columns[axis].astype(np.int32), plain)
 
 
-def estimate(method: Method, points: Points) -> tuple[float, float]:
-    """(declared seconds of one core, bytes of the largest batch) for these points."""
-    batches = cut(points, memory=DEFAULT_WORKER_MEMORY) if len(points) else []
+def estimate(method: Method, points: Points, memory: int = 0) -> tuple[float, float]:
+    """(declared seconds of one core, bytes of the largest batch) for these points.
+
+    `memory` is that of a worker, if it is known.
+    """
+    batches = cut(points, memory=memory or DEFAULT_WORKER_MEMORY) if len(points) else []
     return sum(b.seconds for b in batches), max((b.memory for b in batches), default=0.0)

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from phasesweep.outline import method_versions, outline, read_outline
+from phasesweep.outline import method_versions, methods_on_gpu, outline, read_outline
 from phasesweep.sweepfile import read_sweep
 from solvers.contract import load_system
 from tests.demo import OWN
@@ -141,9 +141,11 @@ def test_a_sweep_changes_with_the_files_that_it_names(tmp_path):
 
 
 @pytest.mark.parametrize("system", OWN)
-def test_versions_are_read_from_source_text(system):
+def test_versions_and_devices_are_read_from_source_text(system):
     declared = {name: method.version for name, method in load_system(system).methods.items()}
     assert method_versions(system) == declared
+    on_gpu = {name for name, m in load_system(system).methods.items() if "gpu" in m.devices}
+    assert methods_on_gpu(system) == on_gpu
 
 
 def test_schemas_are_schemas():

@@ -15,8 +15,7 @@ import pytest
 
 from phasesweep.api import solve_points
 from phasesweep.cache import Cache
-from phasesweep.cluster import ClusterFile, read_cluster
-from phasesweep.errors import UserError
+from phasesweep.cluster import ClusterFile
 from phasesweep.sweep import missing, run, shard_of
 from phasesweep.sweepfile import single_method
 from solvers.contract import Status, load_system
@@ -189,51 +188,3 @@ def test_a_lost_scheduler_is_told_and_loses_at_most_one_flush(tmp_path):
         for started in (scheduler, worker):
             started.kill()
             started.wait(30)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("kind: locall", "kind: given 'locall'; allowed: local, gpu, slurm, address"),
-        ("kind: local\nworker: 2", "no field 'worker'.*did you mean workers"),
-        ("kind: local\nworkers: 0", "workers: given 0; allowed: a whole number >= 1"),
-        ("kind: local\nmemory: much", "memory: given 'much'; allowed: a size"),
-        ("kind: address\naddress: here", "allowed: tcp://"),
-        ("kind: local\nfallback: local", "no field 'fallback'"),
-        ("[]", "kind"),
-    ],
-)
-def test_mistakes_in_a_cluster_file_are_named(tmp_path, text, message):
-    path = tmp_path / "cluster.yaml"
-    path.write_text(text)
-    with pytest.raises(UserError, match=message):
-        read_cluster(path)
-
-
-def test_an_absent_scheduler_is_told(data):
-    cluster = read_cluster("tcp://127.0.0.1:9")
-    with pytest.raises(UserError, match=r"no scheduler answers at tcp://127.0.0.1:9"):
-        solve_points("toy", "line", {"alpha": 1}, cache_of(data), cluster=cluster)
-
-
-def test_a_sweep_that_asks_for_a_gpu_says_so_or_falls_back(data):
-    from phasesweep.cluster import _visible_devices
-
-    if _visible_devices():
-        pytest.skip("this machine has a GPU")
-    axes = {"alpha": 0.5, "dimension": 16, "seed": {"count": 3}, "pause": 2}
-    with pytest.raises(UserError, match="asks for GPUs and none is visible"):
-        solve_points("toy", "measure", axes, cache_of(data), cluster=ClusterFile(kind="gpu"))
-    cluster = ClusterFile(kind="gpu", fallback="local")
-    _, _, report = solve_points("toy", "measure", axes, cache_of(data), cluster=cluster)
-    assert report.computed == 3
-
-
-def test_workers_have_the_threads_of_the_cluster_file(monkeypatch):
-    from phasesweep.cluster import open_cluster
-
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    with open_cluster(ClusterFile(workers=1, memory=2**29, threads=1)) as cluster:
-        inside = cluster.client.run(lambda: os.environ["OMP_NUM_THREADS"])
-    assert set(inside.values()) == {"1"}
-    assert os.environ["OMP_NUM_THREADS"] == "7"

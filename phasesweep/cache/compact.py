@@ -12,7 +12,8 @@ from pathlib import Path
 
 from phasesweep.cache import segment
 from phasesweep.cache.files import Entry, list_segments, sync_folder
-from phasesweep.cache.index import sortable, winners
+from phasesweep.cache.index import winners
+from phasesweep.cache.keys import sortable
 from phasesweep.cache.rows import Rows, concat
 from phasesweep.cache.store import Cache, Place, read_whole
 

@@ -28,7 +28,8 @@ from phasesweep.cache.files import (
     read_bytes,
     sync_folder,
 )
-from phasesweep.cache.index import sortable, winners
+from phasesweep.cache.index import winners
+from phasesweep.cache.keys import sortable
 from phasesweep.cache.rows import NAME, CacheError, Rows, concat
 from phasesweep.cache.store import FOLDER, Cache, Place
 from solvers.contract import Status

@@ -34,7 +34,8 @@ from phasesweep.cache.files import (
     read_bytes,
     read_head,
 )
-from phasesweep.cache.index import Present, merge
+from phasesweep.cache.index import Located, Present, locate, merge
+from phasesweep.cache.keys import Ascending, distinct, sortable
 from phasesweep.cache.rows import NAME, CacheError, Coded, Rows, concat
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 FOLDER = re.compile(r"v([1-9]\d*)")
 
 Place = tuple[str, str, int]
+_NO_KEYS = np.empty((0, 16), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ class _Known:
     left_out: dict[str, str] = field(default_factory=dict)
     """Files whose head is sound but whose body proved not to be, each with the reason."""
     present: Present | None = None
+    searched: tuple[Entry, ...] | None = None
+    damaged: Mapping[str, str] = field(default_factory=dict)
+    """What the last search left out, of the files that were there then."""
 
 
 @dataclass
@@ -167,35 +172,62 @@ class Cache:
                 return known.present
         raise CacheError(f"files in {folder} keep vanishing while they are read; try again")
 
+    def locate(self, system: str, method: str, version: int, keys: np.ndarray) -> Located:
+        """Where each of `keys` ((points, 16) uint8) stands; memory as large as the question.
+
+        Where a key stands twice among `keys`, both have the answer.
+        """
+        column = sortable(keys)
+        asked, inverse = np.unique(column, return_inverse=True)
+        found = self._locate((system, method, version), Ascending(asked))
+        return replace(
+            found,
+            status=found.status[inverse],
+            segment=found.segment[inverse],
+            row=found.row[inverse],
+        )
+
+    def _locate(self, place: Place, asked: Ascending) -> Located:
+        folder = self.folder(*place)
+        known = self._known.setdefault(place, _Known())
+        left_out = known.left_out
+        for _ in range(ROUNDS):
+            listing = list_segments(folder)
+            names = [name for name, *_ in listing]
+            try:
+                found = locate(asked, names, lambda n: left_out.get(n) or read_head(folder / n))
+            except FileNotFoundError:
+                continue  # merged into another meanwhile
+            known.searched, known.damaged = listing, found.damaged
+            return found
+        raise CacheError(f"files in {folder} keep vanishing while they are read; try again")
+
     def blocks(
         self, system: str, method: str, version: int, keys: np.ndarray | None = None
     ) -> Iterator[Rows]:
         """Each wanted row once, a segment at a time; `keys` is (points, 16) uint8, or all.
 
         Keys that are not there are passed over. Files that turn out to be damaged are passed over
-        too, and from then on `present` of this object leaves them out and names them.
+        too, and from then on this object leaves them out and names them.
         """
         place = (system, method, version)
         folder = self.folder(*place)
-        done: list[np.ndarray] = []
+        if keys is None:
+            asked = Ascending(self.present(*place).sorted_keys)
+        else:
+            column = sortable(keys)[distinct(keys)]
+            asked = Ascending(column[np.argsort(column)])
+        left = np.ones(len(asked), dtype=bool)
         for _ in range(ROUNDS):
-            present = self.present(*place)
-            wanted = np.ones(len(present), dtype=bool)
-            if keys is not None:
-                wanted[:] = False
-                places = present.find(keys)
-                wanted[places[places >= 0]] = True
-            if done:
-                got = present.find(np.concatenate(done))
-                wanted[got[got >= 0]] = False
-            again = False
-            where = np.flatnonzero(wanted)
+            found = self._locate(place, asked)
+            where = np.flatnonzero(left & (found.status >= 0))
             if not len(where):
                 return
-            where = where[np.argsort(present.segment[where], kind="stable")]
-            number, begins = np.unique(present.segment[where], return_index=True)
+            again = False
+            where = where[np.argsort(found.segment[where], kind="stable")]
+            number, begins = np.unique(found.segment[where], return_index=True)
             for index, positions in zip(number, np.split(where, begins[1:]), strict=True):
-                name = present.names[index]
+                name = found.names[index]
                 try:
                     rows, _about = segment.decode(read_bytes(folder / name), place=place)
                 except FileNotFoundError:
@@ -205,9 +237,8 @@ class Cache:
                     self.leave_out(place, name, str(error))
                     again = True
                     continue
-                block = rows.take(np.sort(present.row[positions]))
-                done.append(block.keys)
-                yield block
+                left[positions] = False
+                yield rows.take(np.sort(found.row[positions]))
             if not again:
                 return
         raise CacheError(f"files in {folder} keep vanishing while they are read; try again")
@@ -215,13 +246,21 @@ class Cache:
     def read(self, system: str, method: str, version: int, keys: np.ndarray | None = None) -> Found:
         """All rows, or those of `keys` ((points, 16) uint8), each once, in uniform blocks."""
         found = concat(list(self.blocks(system, method, version, keys)))
-        return Found(found, self.present(system, method, version).damaged)
+        return Found(found, self.damaged(system, method, version))
+
+    def damaged(self, system: str, method: str, version: int) -> Mapping[str, str]:
+        """Segments that cannot be read, as far as this object knows, each with the reason."""
+        place = (system, method, version)
+        known = self._known.get(place)
+        if known is not None and known.searched == list_segments(self.folder(*place)):
+            return known.damaged
+        return self._locate(place, Ascending(sortable(_NO_KEYS))).damaged
 
     def leave_out(self, place: Place, name: str, reason: str) -> None:
         """Remember for this object that a file is not to be read."""
         known = self._known.setdefault(place, _Known())
         known.left_out[name] = reason
-        known.present = None
+        known.present = known.searched = None
 
     # -- upkeep ----------------------------------------------------------------------------
 

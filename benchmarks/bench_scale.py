@@ -1,0 +1,213 @@
+"""A million points of a cheap theory through the whole engine, beside what scripts do per point.
+
+Stages run in processes of their own, so that the peak memory is the stage's.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+import phasesweep
+from benchmarks.bench_engine import enumeration_points, rows_of
+from benchmarks.common import arguments
+from phasesweep import api
+from phasesweep.cache import Cache
+from phasesweep.sweep import missing, run
+from phasesweep.sweepfile import parse_sweep
+
+FIRST = 11
+"""Smallest dimension of the sweep."""
+
+
+def sweep_file(folder: Path, side: int, *, first: int = FIRST) -> Path:
+    """side x side points of Cover's probability, a closed form."""
+    content = {
+        "system": "perceptron_storage",
+        "axes": {"alpha": {"from": 0.001, "to": 3, "points": side}},
+        "methods": {"cover": {"dimension": list(range(first, first + side))}},
+    }
+    path = folder / f"cover_{side}_{first}.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def measured(function: Callable[[Path], None], path: Path) -> tuple[float, float]:
+    """(seconds, peak MiB) of a stage in a process of its own, after its imports."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_measured, function, path).result()
+
+
+def _measured(function: Callable[[Path], None], path: Path) -> tuple[float, float]:
+    import xarray  # noqa: F401
+    import zarr  # noqa: F401
+
+    parse_sweep(yaml.safe_load(path.read_text()), name=path.stem, where=str(path))
+    started = time.perf_counter()
+    function(path)
+    seconds = time.perf_counter() - started
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _points(path: Path) -> Any:
+    sweep = parse_sweep(yaml.safe_load(path.read_text()), name=path.stem, where=str(path))
+    return api.sweep_points(sweep, Cache(path.parent / "cache"))["cover"]
+
+
+def solve(path: Path) -> None:
+    """The solver alone, in one call."""
+    points = _points(path)
+    method = points.method
+    columns = {n: points.columns[n] for n in method.columns}
+    method(len(points), columns | {n: points.value(n, 0) for n in method.single})
+
+
+def compute(path: Path) -> None:
+    """Plan, compute and store."""
+    run(_points(path), Cache(path.parent / "cache"), cluster=None, quiet=True)
+
+
+def plan(path: Path) -> None:
+    """Which points are missing."""
+    todo, _ = missing(_points(path), Cache(path.parent / "cache"))
+    assert not len(todo)
+
+
+def dataset(path: Path) -> None:
+    """The dense dataset from the cache."""
+    api.build_dataset(path, path.parent)
+
+
+def slices(path: Path) -> None:
+    """Open the dataset and read a line along each axis."""
+    tree = phasesweep.open(path.stem, data=path.parent)
+    values = tree["cover"]["probability_separable"]
+    values.isel(alpha=3).values.sum()
+    values.isel(dimension=3).values.sum()
+
+
+STAGES = {"solve": solve, "compute": compute, "plan": plan, "dataset": dataset, "slices": slices}
+
+
+def imports(_: Path) -> None:
+    """Nothing: what the other stages stand on."""
+
+
+def stages(side: int, folder: Path) -> None:
+    """Every stage for side² points."""
+    path = sweep_file(folder, side)
+    print(f"{side * side:,} points (imports alone: {measured(imports, path)[1]:.0f} MiB)")
+    for name, stage in STAGES.items():
+        seconds, memory = measured(stage, path)
+        each = 1e6 * seconds / side**2
+        print(f"    {name:<10} {seconds:8.2f} s {each:9.2f} microseconds/point {memory:8.0f} MiB")
+
+
+def stored_already(sides: list[int], folder: Path) -> None:
+    """Time and memory of 1,024 new points beside more and more stored ones."""
+    print("1,024 new points, by the number of points stored before")
+    for number, side in enumerate(sides):
+        home = folder / f"stored_{side}"
+        home.mkdir()
+        measured(compute, sweep_file(home, side))
+        path = sweep_file(home, 32, first=100_000 + number)
+        floor = measured(imports, path)[1]
+        seconds, memory = measured(compute, path)
+        print(f"    {side * side:>10,} {seconds:8.2f} s {memory - floor:8.1f} MiB beyond imports")
+
+
+def alternatives(count: int, folder: Path) -> None:
+    """Microseconds a point of the usual ways to do the same."""
+    path = sweep_file(folder, max(2, int(np.sqrt(count))), first=50_000)
+    points = _points(path)
+    method = points.method
+    single = {n: points.value(n, 0) for n in method.single}
+
+    def one(position: int) -> float:
+        columns = {n: points.columns[n][position : position + 1] for n in method.columns}
+        return float(method(1, columns | single)["probability_separable"][0])
+
+    def in_files() -> None:
+        target = folder / "files"
+        target.mkdir(exist_ok=True)
+        for i in range(len(points)):
+            (target / f"{i}.json").write_text(json.dumps([points.point(i), one(i)], default=str))
+
+    def in_tasks() -> None:
+        from distributed import Client, LocalCluster
+
+        with (
+            LocalCluster(
+                n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            client.gather(client.map(one, range(len(points)), pure=False))
+
+    def in_joblib() -> None:
+        from joblib import Memory
+
+        remembered = Memory(folder / "joblib", verbose=0).cache(_joblib_point, ignore=["call"])
+        for i in range(len(points)):
+            remembered(points.point(i), call=lambda i=i: one(i))
+
+    def together() -> None:
+        run(points, Cache(folder / "together"), cluster=None, quiet=True)
+
+    ways = {
+        "phasesweep, the same points": together,
+        "one JSON file a point, not fsynced": in_files,
+        "one Dask task a point, not stored": in_tasks,
+        "joblib.Memory": in_joblib,
+    }
+    print(f"{len(points):,} points, solver included")
+    for name, way in ways.items():
+        started = time.perf_counter()
+        way()
+        seconds = time.perf_counter() - started
+        print(f"    {name:<40} {1e6 * seconds / len(points):10.1f} microseconds/point")
+
+
+def _joblib_point(point: dict[str, Any], call: Callable[[], float]) -> float:
+    return call()
+
+
+def many_segments(count: int, folder: Path) -> None:
+    """Looking up the keys of a cache of many segments."""
+    points = enumeration_points(1000 * -(-10 * count // 1000))
+    cache = Cache(folder / "segments")
+    for start in range(0, 10 * count, 10):
+        cache.write(rows_of(points.take(np.arange(start, start + 10))), {})
+    started = time.perf_counter()
+    present = Cache(folder / "segments").present("perceptron_storage", "enumeration", 1)
+    seconds = time.perf_counter() - started
+    print(f"opening {count:,} segments, {len(present):,} points: {seconds:.2f} s")
+
+
+def main() -> None:
+    """Print every table."""
+    given = arguments(side=1000, few=1000, segments=10_000)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for side in (given.side // 10, int(given.side / 10**0.5), given.side):
+            home = folder / str(side)
+            home.mkdir()
+            stages(side, home)
+        stored_already([given.side // 10, int(given.side / 10**0.5), given.side], folder)
+        alternatives(given.few, folder)
+        many_segments(given.segments, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""One worker per device, and never two processes of ours on one.
+
+A worker sees its own device only (`CUDA_VISIBLE_DEVICES`) and holds the device's lock from its
+start to its end, whoever started it; a run that finds a device locked leaves it alone. The memory
+of the devices is asked before batches are cut; it is asked in the workers, since asking makes a
+context on the device.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from phasesweep.cluster.device import DEVICE, Lock, device_lock
+from phasesweep.cluster.file import Cluster, ClusterFile
+from phasesweep.cluster.local import USABLE, encryption, open_local
+from phasesweep.cluster.machine import LOOPBACK, available_memory, thread_limits
+from phasesweep.errors import UserError
+
+HOST_MEMORY = 8 * 2**30
+"""Memory of the machine for one worker, at most; that of the device is asked."""
+MEMORY_SHARE = 0.9
+"""Part of a device's free memory that is promised to batches; the rest is the library's."""
+
+LEFTOVER_SECONDS = 30.0
+"""A worker of a run that was killed ends by itself; so long it is waited for."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A GPU: how CUDA_VISIBLE_DEVICES names it, and an identity that every process agrees on."""
+
+    name: str
+    identity: str
+
+
+@contextmanager
+def open_gpu(file: ClusterFile, data: Path, needs: float) -> Iterator[Cluster]:
+    """Workers on the devices that are visible and free."""
+    from distributed import Client, Nanny, Scheduler, SpecCluster
+
+    visible = visible_devices()
+    with ExitStack() as stack:
+        free = [device for device in visible if _reserve(device, stack)]
+        if not free:
+            if file.fallback == "local":
+                # Threads and memory of the file are those of a GPU worker.
+                yield stack.enter_context(
+                    open_local(ClusterFile(encrypt=file.encrypt), data, needs)
+                )
+                return
+            raise UserError(
+                "the cluster file asks for GPUs and "
+                + (
+                    f"all {len(visible)} of this machine are in use by other runs; wait for them, "
+                    if visible
+                    else "none is visible (it takes cupy and a CUDA device); "
+                )
+                + "use another cluster file, or put `fallback: local` in this one"
+            )
+        memory = file.memory or min(HOST_MEMORY, int(USABLE * available_memory() / len(free)))
+        common = encryption(stack, file, data)
+        security = common.get("security")
+        workers = {
+            f"gpu-{device.name}": {
+                "cls": Nanny,
+                "options": {
+                    "nthreads": 1,
+                    "memory_limit": memory,
+                    "resources": {"GPU": 1},
+                    "host": LOOPBACK,
+                    "preload": ["phasesweep.worker", "phasesweep.cluster.device"],
+                    "env": {
+                        "CUDA_VISIBLE_DEVICES": device.name,
+                        DEVICE: device.identity,
+                        **thread_limits(file.threads),
+                    },
+                    **common,
+                },
+            }
+            for device in free
+        }
+        scheduler = {
+            "cls": Scheduler,
+            "options": {"host": LOOPBACK, "dashboard_address": f"{LOOPBACK}:0", **common},
+        }
+        cluster = stack.enter_context(
+            SpecCluster(workers=workers, scheduler=scheduler, security=security)
+        )
+        client = stack.enter_context(Client(cluster, security=security))
+        held = client.run(free_memory)
+        label = f"GPU workers on {len(free)} of {len(visible)} devices"
+        if len(free) < len(visible):
+            label += " (other runs use the others)"
+        least = int(MEMORY_SHARE * min(held.values()))
+        yield Cluster(client, least, "gpu", cluster.dashboard_link, label)
+
+
+def _reserve(device: Device, stack: ExitStack) -> bool:
+    """Whether the device is ours for this run; a worker of a killed run is given time to end."""
+    run = device_lock(device.identity, "run")
+    if not run.take():
+        return False
+    stack.callback(run.release)
+    worker = Lock(run.path.with_suffix(".worker"))
+    if not worker.take(seconds=LEFTOVER_SECONDS):
+        return False
+    worker.release()
+    return True
+
+
+def visible_devices() -> list[Device]:
+    """The GPUs of this machine that this process may see. Makes no context on them."""
+    try:
+        import cupy
+
+        runtime = cupy.cuda.runtime
+        count = runtime.getDeviceCount() if cupy.cuda.is_available() else 0
+        buses = [runtime.deviceGetPCIBusId(number) for number in range(count)]
+    except Exception:  # noqa: BLE001 - a broken CUDA stack raises many types; all mean "no GPU"
+        return []
+    named = [n for n in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if n]
+    names = named if len(named) >= count else [str(number) for number in range(count)]
+    return [Device(name, str(bus)) for name, bus in zip(names, buses, strict=False)]
+
+
+def free_memory() -> int:
+    """Bytes free on this worker's device."""
+    import cupy
+
+    free, _ = cupy.cuda.runtime.memGetInfo()
+    return int(free)
