@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import types
-
 import array_api_compat.numpy as anp
 import numpy as np
 import pytest
@@ -20,6 +18,7 @@ from solvers.systems.glm_erm.solving.instance import Instance
 from solvers.systems.glm_erm.solving.margin import hinge, max_margin, multipliers
 from solvers.systems.glm_erm.solving.smooth import logistic, square
 from solvers.systems.perceptron_storage.dual_active_set import OPTIMAL, dual_active_set
+from tests.namespaces import elsewhere
 
 LOSSES = {"square": square, "logistic": logistic, "hinge": hinge}
 SETTINGS = {"tolerance": 1e-12, "max_steps": 1000, "xp": anp}
@@ -352,11 +351,9 @@ def test_kept_inner_products_are_those_of_the_rows():
 @pytest.mark.parametrize("loss", [*LOSSES, "max_margin"])
 def test_another_namespace_finds_the_same(loss):
     """A namespace that is not NumPy takes the paths of a GPU."""
-    other = types.ModuleType("other")
-    other.__dict__.update({k: v for k, v in vars(anp).items() if not k.startswith("__")})
     given = {"loss": loss, "alpha": 2.0, "noise": 0.01, "dimension": 40, "seed": 9}
     regularization = np.array([0.0, 0.1])[: 1 if loss == "max_margin" else 2]
-    found = call("erm", xp=other, regularization=regularization, **given)
+    found = call("erm", xp=elsewhere(), regularization=regularization, **given)
     expected = call("erm", regularization=regularization, **given)
     for name in ("overlap", "self_overlap", "training_loss", "classification_error", "separable"):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-8, atol=1e-15)

@@ -1,7 +1,6 @@
 """Perceptron simulations: certificates, exact small cases, exact laws over many instances."""
 
 import itertools
-import types
 
 import array_api_compat.numpy as xp
 import numba
@@ -22,6 +21,7 @@ from solvers.systems.perceptron_storage.enumeration import _count, enumeration
 from solvers.systems.perceptron_storage.max_margin import max_margin
 from solvers.systems.perceptron_storage.patterns import patterns, samples_of
 from solvers.systems.perceptron_storage.reinforced_bp import _hazard, reinforced_bp
+from tests.namespaces import elsewhere
 
 
 def columns(length, **values):
@@ -329,7 +329,5 @@ def test_search_does_not_depend_on_the_batch():
 
 def test_search_runs_in_another_namespace():
     """The code that a GPU runs: no NumPy kernel, the same decisions away from the threshold."""
-    other = types.ModuleType("other")
-    other.__dict__.update({k: v for k, v in vars(xp).items() if not k.startswith("__")})
-    here, there = (search([0.3, 0.5, 1.3], dimension=150, seed=2, xp=x) for x in (xp, other))
+    here, there = (search([0.3, 0.5, 1.3], dimension=150, seed=2, xp=x) for x in (xp, elsewhere()))
     assert here["satisfiable"].tolist() == there["satisfiable"].tolist() == [True, True, False]

@@ -189,7 +189,7 @@ def thresholds(*, prior, sparsity, noise):
 
 
 @system.simulation(
-    version=1,
+    version=2,
     gives=_without_signs(_GAMP.gives),
     size=_GAMP.size,
     shares=_GAMP.shares,

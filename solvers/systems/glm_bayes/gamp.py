@@ -6,9 +6,10 @@ import numpy as np
 
 from solvers.axes import Integer, Real
 from solvers.contract import Status
+from solvers.numerics.lockstep import column_sums
 from solvers.systems.glm_bayes.declaration import system
 from solvers.systems.glm_bayes.gamp_cost import COST
-from solvers.systems.glm_bayes.instance import Instance, distinct, on_device, to_host
+from solvers.systems.glm_bayes.instance import Instance, on_device
 from solvers.systems.glm_bayes.messages import (
     Record,
     compare,
@@ -16,7 +17,6 @@ from solvers.systems.glm_bayes.messages import (
     measure,
     start,
     teacher_norm,
-    total,
 )
 from solvers.systems.glm_bayes.model import Model
 
@@ -28,7 +28,7 @@ _ROUNDING = 2.0
 
 
 @system.simulation(
-    version=2,
+    version=3,
     gives=(
         "overlap",
         "self_overlap",
@@ -152,8 +152,7 @@ def _iterate(
         model=model, instance=instance, initialization=initialization, seed=seed, xp=xp, dtype=dtype
     )
     record = Record(points, iterations)
-    # Points with many samples first: groups of equal width then end at nearly the same row.
-    active = np.argsort(-instance.samples, kind="stable")
+    active = np.arange(points)
     _note(record, 0, model, instance, state, active, xp)
     status = np.full(points, Status.MAX_STEPS)
     steps, residual = np.zeros(points, dtype=int), np.full(points, np.inf)
@@ -187,7 +186,7 @@ def _iterate(
         moved = mean - state.mean[:, columns]
         change = np.sqrt(inner(moved, moved, xp) / dimension) / (1 - keep)
         state.field[:, columns], state.mean[:, columns] = field, mean
-        state.variance[active] = total(variance, xp) / dimension
+        state.variance[active] = column_sums(variance, xp) / dimension
         if steps[active[0]] <= iterations:
             _note(record, int(steps[active[0]]), model, instance, state, active, xp)
 
@@ -244,29 +243,23 @@ def _pass(model, instance, state, active, xp, dtype):
     """One reading of the design: new A, B and the number of informative samples of `active`."""
     points = len(instance.samples)
     first, size, second = np.zeros(points), np.zeros(points), np.zeros(points)
-    arguments = {
-        group[0]: state.channel_arguments(model, distinct(group), xp=xp, dtype=dtype)
-        for group in instance.groups(active)
-    }
 
     def respond(rows, group, product):
-        # The last column of a short group is repeated for the products' sake: not worked out again.
-        given, some = arguments[group[0]], distinct(group)
-        columns = xp.asarray(some)
+        given = state.channel_arguments(model, group, xp=xp, dtype=dtype)
+        columns = xp.asarray(group)
         g, curvature = model.channel.denoise(
             label=instance.labels[rows, columns],
-            omega=product[:, : len(some)] - given["variance"] * state.output[rows, columns],
+            omega=product - given["variance"] * state.output[rows, columns],
             xp=xp,
             **given,
         )
-        g = instance.only_asked(rows, some, g, xp=xp)
+        g = instance.only_asked(rows, group, g, xp=xp)
         state.output[rows, columns] = g
-        curvature = instance.only_asked(rows, some, curvature, xp=xp)
-        curvature = instance.widened(xp.astype(curvature, xp.float64), xp=xp)
-        first[group] += to_host(xp.sum(curvature, axis=0))
-        size[group] += to_host(xp.sum(xp.abs(curvature), axis=0))
-        second[group] += to_host(xp.sum(curvature * curvature, axis=0))
-        return instance.widened(g, xp=xp)
+        curvature = xp.astype(instance.only_asked(rows, group, curvature, xp=xp), xp.float64)
+        first[group] += column_sums(curvature, xp)
+        size[group] += column_sums(xp.abs(curvature), xp)
+        second[group] += column_sums(curvature * curvature, xp)
+        return g
 
     mean = state.mean[:, xp.asarray(active)]
     gathered = instance.read(active, mean, respond, xp=xp)

@@ -21,7 +21,7 @@ def _work(*, alpha, dimension, iterations, channel, **_):
     """Nanoseconds of a point among many of one instance: labels, weights, design, and errors."""
     steps, label, error = _USUAL.get(str(channel), (100, 500, 1e4))
     samples = alpha * dimension
-    iteration = samples * (40 + label + 0.4 * dimension) + 200.0 * dimension
+    iteration = samples * (40 + label + 0.15 * dimension) + 200.0 * dimension
     return 4e6 + steps * iteration + error * np.minimum(np.asarray(iterations) + 2, steps)
 
 

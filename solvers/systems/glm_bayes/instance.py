@@ -9,6 +9,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from solvers.numerics import lockstep
 from solvers.numerics.random import Stream
 
 
@@ -27,8 +28,6 @@ class Instance:
     labels: Any
     samples: np.ndarray
     dimension: int
-    block: int
-    width: int
 
     @classmethod
     def draw(
@@ -49,10 +48,7 @@ class Instance:
         exactly, and the label does not hang on rounding.
         """
         samples = np.floor(alpha * dimension + 0.5).astype(np.int64)
-        numpy = array_api_compat.is_numpy_namespace(xp)
-        # On a CPU all products have one shape, whatever the batch, and a block of rows stays in
-        # cache between X·w and X^T·g; a GPU wants few large ones.
-        block, width = (256, 8) if numpy else (8192, max(8, -8 * (-len(alpha) // 8)))
+        block = lockstep.block_rows(xp)
         rows = max(block, -block * (-int(samples.max(initial=0)) // block))
 
         def stream(name: str) -> Stream:
@@ -69,46 +65,31 @@ class Instance:
             **on_device(model.prior_parameters, xp=xp, dtype=dtype),
         )
         parameters = on_device(model.channel_parameters, xp=xp, dtype=dtype)
-        columns = _groups(np.arange(teacher.shape[1]), width)
-        teachers = [teacher[:, xp.asarray(group)] for group in columns]
-        labels = []
-        for start in range(0, rows, block):
-            part = entries[start : start + block]
-            product = xp.concat([part @ column for column in teachers], axis=1)
-            labels.append(
-                model.channel.sample(
-                    preactivation=product[:, : teacher.shape[1]] * scale,
-                    stream=stream("noise"),
-                    start=start,
-                    xp=xp,
-                    dtype=dtype,
-                    **parameters,
-                )
+        everything = np.full(teacher.shape[1], rows)
+        labels = [
+            model.channel.sample(
+                preactivation=product * scale,
+                stream=stream("noise"),
+                start=part.start,
+                xp=xp,
+                dtype=dtype,
+                **parameters,
             )
+            for part, _, product in lockstep.products(entries, teacher, everything, xp=xp)
+        ]
         entries *= scale
-        return cls(entries, teacher, xp.concat(labels, axis=0), samples, dimension, block, width)
-
-    def groups(self, points: np.ndarray) -> list[np.ndarray]:
-        """`points` in groups of the width of a product; the last is filled by repeating its last.
-
-        Products have one shape: a point's numbers do not depend on how many others there are.
-        """
-        return _groups(points, self.width)
+        return cls(entries, teacher, xp.concat(labels, axis=0), samples, dimension)
 
     def products(
         self, points: np.ndarray, estimate: Any, *, xp: Any
-    ) -> Iterator[tuple[slice, int, Any]]:
+    ) -> Iterator[tuple[slice, np.ndarray, Any]]:
         """Blocks of X·estimate in one reading of the design; `estimate` (dimension, len(points)).
 
-        Yields rows, which of `groups(points)`, and the product (rows, width).
+        Yields rows, the points that have any of them, and their products (rows, those points).
         """
-        parts = [estimate[:, xp.asarray(g)] for g in _groups(np.arange(len(points)), self.width)]
-        last = [int(self.samples[group].max()) for group in self.groups(points)]
-        for start in range(0, max(last, default=0), self.block):
-            rows = slice(start, start + self.block)
-            for which, part in enumerate(parts):
-                if last[which] > start:
-                    yield rows, which, self.design[rows] @ part
+        samples = self.samples[points]
+        for rows, which, product in lockstep.products(self.design, estimate, samples, xp=xp):
+            yield rows, points[which], product
 
     def read(
         self,
@@ -120,14 +101,16 @@ class Instance:
     ) -> Any:
         """X^T f(X·estimate) for some points, shape (dimension, len(points)), reading X once.
 
-        `respond(rows, group, product)` returns f for a block of rows and a group of points, shape
-        (rows, width), with zeros in rows that a point does not have (`only_asked`).
+        `respond(rows, group, product)` returns f for a block of rows and the points that have any
+        of them, with zeros in the rows that a point does not have (`only_asked`).
         """
-        groups = self.groups(points)
-        answers = [xp.zeros((self.dimension, self.width), dtype=estimate.dtype) for _ in groups]
-        for rows, which, product in self.products(points, estimate, xp=xp):
-            answers[which] += self.design[rows].T @ respond(rows, groups[which], product)
-        return xp.concat(answers, axis=1)[:, : len(points)]
+        return lockstep.read(
+            self.design,
+            estimate,
+            self.samples[points],
+            lambda rows, which, product: respond(rows, points[which], product),
+            xp=xp,
+        )
 
     def only_asked(self, rows: slice, group: np.ndarray, values: Any, *, xp: Any) -> Any:
         """`values` (rows, points of `group`) with zeros in the rows that a point does not have."""
@@ -136,23 +119,6 @@ class Instance:
             return values
         index = xp.arange(rows.start, rows.stop)[:, None]
         return xp.where(index < xp.asarray(samples)[None, :], values, 0.0)
-
-    def widened(self, columns: Any, *, xp: Any) -> Any:
-        """`columns` with the last one repeated up to the width of a product."""
-        missing = self.width - columns.shape[1]
-        return xp.concat([columns, *[columns[:, -1:]] * missing], axis=1) if missing else columns
-
-
-def _groups(points: np.ndarray, width: int) -> list[np.ndarray]:
-    """`points` in groups of one width; the last one is filled up by repeating its last."""
-    starts = range(0, len(points), width)
-    parts = [points[first : first + width] for first in starts]
-    return [np.concatenate([part, np.repeat(part[-1:], width - len(part))]) for part in parts]
-
-
-def distinct(group: np.ndarray) -> np.ndarray:
-    """A group without the repetitions at its end."""
-    return group[: len(np.unique(group))]
 
 
 def on_device(parameters: Any, *, xp: Any, dtype: Any) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from solvers.numerics.lockstep import column_sums
 from solvers.numerics.random import Stream
-from solvers.systems.glm_bayes.instance import Instance, on_device, to_host
+from solvers.systems.glm_bayes.instance import Instance, on_device
 from solvers.systems.glm_bayes.model import INFORMED_SNR, Model
 
 _CONTRADICTION = 100.0
@@ -66,7 +67,7 @@ def start(
         xp=xp,
         **on_device(model.prior_parameters, xp=xp, dtype=dtype),
     )
-    average = total(variance, xp) / dimension
+    average = column_sums(variance, xp) / dimension
     output = xp.zeros((instance.design.shape[0], points), dtype=dtype)
     rounding = float(xp.finfo(dtype).eps) ** 2 * rho
     return State(snr, field, mean, average, output, rounding)
@@ -159,7 +160,7 @@ def measure(
         **measured,
         "classification_error": classification,
         "label_mse": label,
-        "free_entropy": total(prior_part, xp) / dimension + energy + channel_part / dimension,
+        "free_entropy": column_sums(prior_part, xp) / dimension + energy + channel_part / dimension,
     }
 
 
@@ -167,10 +168,8 @@ def _channel_part(model, instance, state, xp, dtype):
     """Σ_μ [log Z(y_μ; ω_μ, V) + (ω_μ - (X·ŵ)_μ)²/(2V)], NaN where it contradicts the labels."""
     everyone = np.arange(len(state.variance))
     answer = np.zeros(len(everyone))
-    groups = instance.groups(everyone)
-    arguments = [state.channel_arguments(model, group, xp=xp, dtype=dtype) for group in groups]
-    for rows, which, product in instance.products(everyone, state.mean, xp=xp):
-        group, given = groups[which], arguments[which]
+    for rows, group, product in instance.products(everyone, state.mean, xp=xp):
+        given = state.channel_arguments(model, group, xp=xp, dtype=dtype)
         columns = xp.asarray(group)
         output = state.output[rows, columns]
         shift = given["variance"] * output
@@ -178,7 +177,7 @@ def _channel_part(model, instance, state, xp, dtype):
             label=instance.labels[rows, columns], omega=product - shift, xp=xp, **given
         )
         term = instance.only_asked(rows, group, term + 0.5 * shift * output, xp=xp)
-        answer[group] += to_host(xp.sum(term, axis=0, dtype=xp.float64))
+        answer[group] += column_sums(term, xp)
     excluded = np.abs(answer) > _CONTRADICTION * instance.samples
     return np.where(excluded, np.nan, answer)
 
@@ -192,15 +191,4 @@ def teacher_norm(instance: Instance, xp: Any) -> np.ndarray:
 
 def inner(first: Any, second: Any, xp: Any) -> np.ndarray:
     """Column by column inner products, in double precision, on the host."""
-    return total(xp.astype(first, xp.float64) * xp.astype(second, xp.float64), xp)
-
-
-def total(array: Any, xp: Any) -> np.ndarray:
-    """Sums over the weights, on the host, added in an order that other columns cannot change.
-
-    NumPy adds a lone column, or one in Fortran order, pairwise, and rows of several one by one.
-    """
-    points = array.shape[1]
-    padded = xp.zeros((array.shape[0], points + 1), dtype=xp.float64)
-    padded[:, :points] = array
-    return to_host(xp.sum(padded, axis=0)[:points])
+    return column_sums(xp.astype(first, xp.float64) * xp.astype(second, xp.float64), xp)

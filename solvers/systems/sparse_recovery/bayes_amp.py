@@ -19,7 +19,7 @@ _GIVES = (
 
 
 @system.simulation(
-    version=1,
+    version=2,
     gives=(*_GIVES, "success"),
     size="dimension",
     shares=("dimension", "seed", "iterations"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from solvers.contract import Cost, Status
+from solvers.numerics.lockstep import column_sums
 from solvers.systems.glm_bayes.instance import Instance
-from solvers.systems.glm_bayes.messages import compare, total
+from solvers.systems.glm_bayes.messages import compare
 from solvers.systems.glm_bayes.model import Model
 from solvers.systems.sparse_recovery.certificate import certificate
 from solvers.systems.sparse_recovery.declaration import SIMULATION_AXES, system
@@ -29,7 +30,7 @@ def _bytes(precision):
 
 
 @system.simulation(
-    version=1,
+    version=2,
     gives=(
         "overlap",
         "self_overlap",
@@ -128,9 +129,7 @@ def l1_amp(
     status = np.full(points, Status.MAX_STEPS)
     steps, residual = np.zeros(points, dtype=int), np.full(points, np.inf)
     status[samples == 0], residual[samples == 0] = Status.CONVERGED, 0.0
-    # Points with many samples first: groups of equal width then end at nearly the same row.
-    active = np.argsort(-samples, kind="stable")
-    active = active[samples[active] > 0]
+    active = np.flatnonzero(samples > 0)
 
     while len(active):
         steps[active] += 1
@@ -161,10 +160,10 @@ def l1_amp(
 
     measured = compare(model=model, instance=instance, mean=state.mean, points=everyone, xp=xp)
     loss = 0.5 * state.miss / np.maximum(samples, 1)
-    norm = total(xp.abs(state.mean), xp) / dimension
+    norm = column_sums(xp.abs(state.mean), xp) / dimension
     return {
         **measured,
-        "active": total(xp.astype(state.mean != 0, dtype), xp) / dimension,
+        "active": column_sums(xp.astype(state.mean != 0, dtype), xp) / dimension,
         "l1_norm": norm,
         "training_loss": loss,
         "objective": loss * samples / dimension + regularization * norm,

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from solvers.numerics.lockstep import column_sums
 from solvers.systems.glm_bayes.instance import Instance, to_host
-from solvers.systems.glm_bayes.messages import inner, total
+from solvers.systems.glm_bayes.messages import inner
 from solvers.systems.sparse_recovery.certificate import Sums
 from solvers.systems.sparse_recovery.cut import cut
 from solvers.systems.sparse_recovery.primal_dual import PrimalDual, soft
@@ -87,7 +88,7 @@ def read(instance, state, active, xp):
         z = gain * rest + kept * state.output[rows, where]
         state.output[rows, where] = z
         for sums, term in ((dual, z * z), (miss, rest * rest), (work, label * z)):
-            sums[group] += to_host(xp.sum(term, axis=0, dtype=xp.float64))
+            sums[group] += column_sums(term, xp)
         return z
 
     gathered = instance.read(active, estimate, respond, xp=xp)
@@ -107,7 +108,7 @@ def read(instance, state, active, xp):
         miss=miss[active],
         work=work[active],
         slope=to_host(xp.max(xp.abs(gathered), axis=0)).astype(float),
-        norm=total(xp.abs(estimate), xp),
+        norm=column_sums(xp.abs(estimate), xp),
         gradient=gradient / state.primal_dual.gain[active],
     )
     return gathered, sums
