@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import array_api_compat.numpy as anp
 import numpy as np
+from scipy.special import erfcx
 
 from benchmarks.common import arguments, compare
 from phasesweep.grid import expand
 from phasesweep.sweepfile import single_method
 from solvers.contract import load_system
+from solvers.numerics import lockstep
 from solvers.numerics.random import Stream
 
 
@@ -26,6 +29,61 @@ def one_by_one(method, count: int, values: dict) -> None:
         method(1, {n: v[i : i + 1] if n in method.columns else v for n, v in values.items()})
 
 
+def plain_gamp(alpha: float, dimension: int, tolerance: float = 1e-5, steps: int = 300) -> float:
+    """GAMP as one would write it: one alpha, binary weights, sign labels, library products."""
+    rng = np.random.default_rng(0)
+    rows = round(alpha * dimension)
+    design = rng.standard_normal((rows, dimension), np.float32) * np.float32(dimension**-0.5)
+    teacher = rng.choice(np.array([-1, 1], np.float32), dimension)
+    labels = np.sign(design @ teacher)
+    mean, variance, g = np.zeros(dimension, np.float32), 1.0, np.zeros(rows, np.float32)
+    for _ in range(steps):
+        omega = design @ mean - np.float32(variance) * g
+        x = -labels * omega / np.float32(np.sqrt(variance))
+        h = np.float32(np.sqrt(2 / np.pi)) / erfcx(x * np.float32(np.sqrt(0.5)))
+        g = labels * h / np.float32(np.sqrt(variance))
+        precision = np.sum(h * (h - x)) / variance / dimension
+        new = np.tanh(np.float32(precision) * mean + design.T @ g)
+        change = np.sqrt(np.mean((new - mean) ** 2) / max(variance, 1e-14))
+        mean, variance = new, max(float(np.mean(1 - new**2)), 1e-14)
+        if change < tolerance:
+            break
+    return float(mean @ teacher) / dimension
+
+
+def product_rates(dimension: int, columns: int, repeats: int) -> None:
+    """Single-precision arithmetic of lockstep products, beside the library's on a square one."""
+    rng = np.random.default_rng(0)
+    rows = lockstep.CPU_BLOCK * -(-dimension // lockstep.CPU_BLOCK)
+    matrix = rng.standard_normal((rows, dimension), np.float32)
+    square = matrix[:dimension]
+    thin = rng.standard_normal((dimension, columns), np.float32)
+    seen = np.full(columns, rows)
+    compare(
+        f"billions of operations: X^T(X w), {rows} x {dimension}, {columns} columns",
+        (
+            "lockstep (phasesweep)",
+            lambda: lockstep.read(matrix, thin, seen, lambda _, __, product: product, xp=anp),
+        ),
+        ("the library, X^T(X w) whole", lambda: matrix.T @ (matrix @ thin)),
+        work=4e-9 * rows * dimension * columns,
+        unit="Gflop",
+        repeats=repeats,
+    )
+    compare(
+        f"the same columns against the machine's rate, a square product of {dimension}",
+        (
+            "lockstep (phasesweep)",
+            lambda: lockstep.read(matrix, thin, seen, lambda _, __, product: product, xp=anp),
+        ),
+        ("the library, square", lambda: square @ square),
+        work=4e-9 * rows * dimension * columns,
+        other_work=2e-9 * dimension**3,
+        unit="Gflop",
+        repeats=repeats,
+    )
+
+
 def matrix_enumeration(rows: np.ndarray, alphas: np.ndarray) -> list[int]:
     """Solutions by one product with all configurations, in blocks."""
     dimension = rows.shape[1]
@@ -41,19 +99,28 @@ def matrix_enumeration(rows: np.ndarray, alphas: np.ndarray) -> list[int]:
 
 def main() -> None:
     """Print the comparisons."""
-    given = arguments(dimension=2000, alphas=32, spins=20, rows=4000)
-    alphas = np.linspace(0.1, 1.2, given.alphas).tolist()
+    given = arguments(dimension=3000, alphas=32, spins=20, rows=4000)
+    alphas = np.linspace(2 / given.alphas, 2, given.alphas).tolist()
     gamp, count, values = columns(
         "glm_bayes", "gamp", prior="rademacher", alpha=alphas, dimension=given.dimension, seed=0
     )
-    compare(
-        f"GAMP, dimension {given.dimension}, {count} alphas up to 1.2, one instance",
-        ("lockstep (phasesweep)", lambda: gamp(count, values)),
+    for name, other in (
         ("one point at a time", lambda: one_by_one(gamp, count, values)),
-        work=count,
-        unit="points",
-        repeats=given.repeats,
-    )
+        (
+            "plain NumPy, one alpha at a time",
+            lambda: [plain_gamp(a, given.dimension) for a in alphas],
+        ),
+    ):
+        compare(
+            f"GAMP, dimension {given.dimension}, {count} alphas up to 2, one instance",
+            ("lockstep (phasesweep)", lambda: gamp(count, values)),
+            (name, other),
+            work=count,
+            unit="points",
+            repeats=1,
+        )
+    for columns_ in (4, 8, 32):
+        product_rates(given.dimension, columns_, given.repeats)
     spins = max(given.spins, 16) if given.short else given.spins
     walk, count, values = columns(
         "perceptron_storage", "enumeration", weights="binary", alpha=alphas, dimension=spins, seed=0
