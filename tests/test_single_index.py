@@ -473,3 +473,40 @@ def test_absurd_steps_end_with_a_status():
     answer = solve("staircase", leap=1, dimension=20, step_size=1e4, times=(1.0,), max_steps=200)
     assert answer["status"][0] == Status.MAX_STEPS
     assert np.isnan(answer["recovery_steps"][0])
+    assert "took max_steps steps" in answer["message"][0]
+    assert 0 < answer["recorded_time"][0, 0] < 1.0
+    assert abs(answer["first_overlap"][0, 0]) < 1.0
+
+
+def test_overflow_holds_the_last_finite_record():
+    given = {"dimension": 20, "step_size": 1e300, "noise": 1e308, "step_scaling": "constant"}
+    given |= {"times": (0.0, 0.1, 1.0), "seed": np.arange(2)}
+    for method, names, own in (
+        ("sgd", ("overlap",), {"link": "hermite3"}),
+        ("chain", ("overlap",), {"link": "hermite3"}),
+        ("staircase_sgd", ("first_overlap", "second_overlap"), {"leap": 3}),
+    ):
+        answer = solve(method, **given, **own)
+        assert np.all(answer["status"] == Status.DIVERGED)
+        assert answer["message"][0].startswith("diverged after time 0:")
+        np.testing.assert_array_equal(answer["recorded_time"], 0.0)
+        for name in names:
+            assert np.all(np.abs(answer[name]) < 1.0)
+            np.testing.assert_array_equal(answer[name], answer[name][:, :1].repeat(3, axis=1))
+
+
+@pytest.mark.parametrize(("step_size", "unit"), [(1.0, 1.0), (1e300, 1e298)])
+def test_two_layers_beyond_stability_diverge_and_say_when(step_size, unit):
+    times = tuple(unit * np.array([0.0, 0.1, 1.0, 20.0]))
+    given = {"width": 4, "degree": 3, "epsilon": 100.0, "dimension": 100, "seed": np.arange(3)}
+    answer = solve("two_time_scales_sgd", step_size=step_size, times=times, **given)
+    assert np.all(answer["status"] == Status.DIVERGED)
+    assert np.all((answer["diverged_at"] > 0) & (answer["diverged_at"] < times[-1]))
+    assert answer["message"][0].startswith(f"diverged at t = {answer['diverged_at'][0]:.6g};")
+    assert np.all(answer["recorded_time"][:, -1] <= answer["diverged_at"])
+    np.testing.assert_array_equal(answer["risk"][:, -1], answer["risk"][:, -2])
+    for name in ("risk", "final_risk", "components", "recorded_time"):
+        assert np.all(np.isfinite(answer[name]))
+    stable = solve("two_time_scales_sgd", step_size=1e-3, times=(0.1,), **given)
+    assert np.all(stable["status"] == Status.CONVERGED)
+    assert np.all(np.isnan(stable["diverged_at"]))

@@ -200,6 +200,10 @@ system = System(
             "t_j",
             dims=("hermite_degree",),
         ),
+        "diverged_at": Observable(
+            "time at which the prediction error or second layer of a run that diverges passes 1e8",
+            r"t_\mathrm{div}",
+        ),
         "risk": Observable("half the mean squared error, noise left out", "R", dims=("time",)),
         "final_risk": Observable("risk at the last recorded time", r"R(t_{\max})"),
     },
