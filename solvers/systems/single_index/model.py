@@ -239,7 +239,12 @@ system = System(
                 "seed": {"count": 4},
             },
             "two_time_scales": {**_DEMO_LAYERS, "interaction": ["mean_field", "finite_width"]},
-            "two_time_scales_sgd": {**_DEMO_LAYERS, "dimension": 100, "seed": {"count": 2}},
+            "two_time_scales_sgd": {
+                **_DEMO_LAYERS,
+                "dimension": 100,
+                "seed": {"count": 2},
+                "epsilon": [0.1, 10, 1e6],  # beyond stability
+            },
         },
         "thresholds": [],
         "figure": {"x": "dimension", "y": ["recovery_time"], "hue": "link", "statistic": "median"},
