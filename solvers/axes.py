@@ -266,6 +266,8 @@ class FileContent:
             raise ValueError(f"{path}: the file must end in .npz or .json")
         try:
             if path.suffix == ".npz":
+                if path.exists() and not zipfile.is_zipfile(path):
+                    raise TypeError("it is no .npz archive; write one with numpy.savez")
                 with np.load(path, allow_pickle=False) as archive:
                     arrays = {key: archive[key] for key in archive.files}
             else:

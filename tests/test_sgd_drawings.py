@@ -15,9 +15,13 @@ def test_deviation_is_scaled_to_one_level(data, tmp_path):
     scaled = [line.get_ydata() for line in figure.axes[0].get_lines() if len(line.get_xdata()) == 2]
     levels = np.concatenate([np.asarray(y, float) for y in scaled])
     assert np.all((levels > 0.1) & (levels < 1.0))
-    ode = trees["sgd_mean_field"]["ode"]["excess_risk"].isel(time=-1).sel(activation="erf")
-    error = abs(ode.sel(limit="mean_field") / ode.sel(limit="high_dimensional") - 1).mean("seed")
-    assert np.all(error.sel(width=16) < 0.7 * error.sel(width=2))
+    tree = trees["sgd_mean_field"]["ode"]["student_overlap"].isel(time=-1).sel(activation="erf")
+    error = tree.sel(limit="mean_field") - tree.sel(limit="high_dimensional")
+    size = np.sqrt((error**2).mean(["seed", "unit", "unit_other"]))
+    lines = figure.axes[1].get_lines()  # for each dimension the errors, and the law above them
+    for dimension, shown, law in zip((50, 200), lines[::2], lines[1::2], strict=True):
+        np.testing.assert_allclose(shown.get_ydata(), size.sel(dimension=dimension))
+        assert np.all(shown.get_ydata() <= law.get_ydata() * (1 + 1e-12))
 
 
 def test_regimes_have_a_panel_for_every_dimension(data, tmp_path):

@@ -139,6 +139,24 @@ def test_error_of_the_mean_field_falls_with_width_and_dimension(unit, times, lar
     assert errors[0] < largest
 
 
+def test_error_of_the_reduced_overlaps_is_below_its_law():
+    """RMS error of Q against 0.4 (width^(-1/2) + dimension^(-1/2)), and what remains of each term."""
+    error = {}
+    for width, dimension in ((2, 64), (2, 16_384), (16, 64), (16, 1024), (16, 16_384)):
+        given = {"width": width, "teacher_width": 1, "step_size": 0.1, "noise": 0.01}
+        given |= {"times": (1.0,), "seed": np.arange(6), "dimension": np.full(6, dimension)}
+        full, reduced = (
+            solve("ode", **given, limit=limit)["student_overlap"]
+            for limit in ("high_dimensional", "mean_field")
+        )
+        error[width, dimension] = math.sqrt(np.mean((full - reduced) ** 2))
+        assert error[width, dimension] < 0.4 * (width**-0.5 + dimension**-0.5)
+    # Where few units dominate the dimension does not matter; where many do, it is its root.
+    assert error[2, 64] / error[2, 16_384] < 1.4
+    assert 2 < error[16, 64] / error[16, 1024] < 4
+    assert error[2, 16_384] / error[16, 16_384] > math.sqrt(16 / 2)
+
+
 def test_mean_field_is_exact_where_nothing_is_dropped():
     """One unit has no overlaps with others: the reduced equations are the full ones."""
     given = {"width": 1, "teacher_width": 2, "step_size": 1.3, "noise": 0.1, "times": (1.0, 9.0)}

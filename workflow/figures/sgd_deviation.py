@@ -1,4 +1,4 @@
-"""How far SGD is from its equations, and the mean field from both, against width and dimension."""
+"""How far SGD is from its equations, and the mean field from these, by width and dimension."""
 
 from __future__ import annotations
 
@@ -15,49 +15,41 @@ if TYPE_CHECKING:
 
 SWEEPS = ("sgd_deviation", "sgd_mean_field")
 OVERLAPS = ("student_overlap", "teacher_overlap")
-MEAN_FIELD = {"erf": ("width", "dimension", -1.0), "quadratic": ("dimension", "width", -0.5)}
-"""Of each activation the axis along which its error falls, the other one, and a power beside it."""
 GUIDE = style.DASHES["exact"][0]
 
 
 def draw(trees: dict[str, xr.DataTree]) -> Figure:
-    """Scaled deviation of SGD; error of the mean field for two activations."""
+    """Scaled deviation of SGD; error of the reduced order parameters for two activations."""
     figure, axes = style.panels(columns=3, width=2.9)
     runs = _deviations(axes[0, 0], trees["sgd_deviation"])
-    tree = trees["sgd_mean_field"]["ode"].to_dataset()
-    exact = tree["excess_risk"].sel(limit="high_dimensional").isel(time=-1)
-    error = tree["excess_risk"].sel(limit="mean_field").isel(time=-1) / exact - 1
-    size = np.sqrt((error**2).mean("seed"))
-    for ax, (activation, (axis, hue, power)) in zip(axes[0, 1:], MEAN_FIELD.items(), strict=True):
-        _mean_field(ax, size.sel(activation=activation), axis, hue, power)
+    overlaps = trees["sgd_mean_field"]["ode"].to_dataset()["student_overlap"].isel(time=-1)
+    error = overlaps.sel(limit="mean_field") - overlaps.sel(limit="high_dimensional")
+    size = np.sqrt((error**2).mean(["seed", "unit", "unit_other"]))
+    for ax, activation in zip(axes[0, 1:], size["activation"].values.tolist(), strict=True):
+        _mean_field(ax, size.sel(activation=activation))
         ax.set_title(f"{activation} units, mean field")
     style.legend(figure, runs)
-    style.title(figure, "Deviation of SGD from its equations, and error of the mean field")
+    style.title(figure, "SGD against its equations; error of the reduced order parameters")
     return figure
 
 
-def _mean_field(ax: Axes, size: xr.DataArray, axis: str, hue: str, power: float) -> None:
-    """Relative error of the excess risk along `axis`, beside a power law."""
-    colour_of = style.colours(size[hue].values.tolist())
-    for value, color in colour_of.items():
-        name = style.value_text(hue, size[hue].attrs, value)
-        ax.plot(size[axis], size.sel({hue: value}), "o-", color=color, label=name)
-    x = size[axis].values.astype(float)
-    first = float(size.isel({axis: 0}).max())
-    sign = style.symbol(size[axis].attrs).strip("$")
-    ax.plot(
-        x,
-        1.6 * first * (x / x[0]) ** power,
-        color=style.FAINT,
-        linestyle=GUIDE,
-        label=f"${sign}^{{{power:g}}}$",
-    )
+def _mean_field(ax: Axes, size: xr.DataArray) -> None:
+    """RMS error of the student's overlaps against width, below c (p^(-1/2) + d^(-1/2))."""
+    width = size["width"].values.astype(float)
+    bound = size["width"] ** -0.5 + size["dimension"] ** -0.5
+    level = float((size / bound).max())
+    for dimension, color in style.colours(size["dimension"].values.tolist()).items():
+        name = style.value_text("dimension", size["dimension"].attrs, dimension)
+        ax.plot(width, size.sel(dimension=dimension), "o-", color=color, label=name)
+        ax.plot(width, level * bound.sel(dimension=dimension), color=color, linestyle=GUIDE)
+    text = rf"dashed: ${level:.2f}\,(p^{{-1/2}} + d^{{-1/2}})$"
+    ax.text(0.97, 0.95, text, ha="right", va="top", fontsize=8, transform=ax.transAxes)
     ax.set(xscale="log", yscale="log")
-    _ticks(ax, x)
+    _ticks(ax, width)
     ax.legend(loc="lower left", handlelength=1.2, labelspacing=0.2)
-    ax.set_ylim(0.25 * float(size.min()), 3.0 * first)
-    ax.set_xlabel(style.label(axis, size[axis].attrs))
-    ax.set_ylabel("relative error of the excess risk")
+    ax.set_ylim(0.2 * float(size.min()), 4.0 * float(level * bound.max()))
+    ax.set_xlabel(style.label("width", size["width"].attrs))
+    ax.set_ylabel("RMS error of the overlaps $Q$")
 
 
 def _ticks(ax: Axes, values: np.ndarray) -> None:

@@ -234,7 +234,12 @@ def ode(
     `gradient_flow` drops it (step_size and noise then change nothing); `mean_field` keeps of the
     student's overlaps only M and the diagonal, Q = M P⁺ Mᵀ + diag(q), as for width -> ∞: what it
     drops are the random overlaps of a finite dimension, 1/√dimension each, and the noise that two
-    units share, so that the error of the excess risk falls with both width and dimension.
+    units share. So the error of the overlaps is at most of the order
+    width^(-1/2) + dimension^(-1/2) (Arnaboldi, Stephan, Krzakala and Loureiro, arXiv:2302.05882).
+    Measured at t = 1, teacher_width 1, step_size 0.1: the RMS error of Q is below 0.4 times that
+    for erf, from 0.21 (width 2, dimension 64) to 0.020 (32, 4096); for a wide student it falls as
+    dimension^(-1/2), in high dimension nearly as 1/width. For quadratic units it depends on the
+    dimension alone, as dimension^(-1/2): 0.061 to 0.011 at width 32.
 
     The start `random` is that of the simulation with the same dimension and seed; for
     dimension -> ∞ it would be the symmetric saddle M = 0, Q = P = 1, which the flow leaves only

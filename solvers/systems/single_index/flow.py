@@ -11,7 +11,11 @@ and the root takes away m η² g² d/2 to the order 1/d that survives. With t = 
 
 A and Ψ of `links`. What is left out is of relative order 1/d and, for the law of the recovery time
 rather than its typical value, the diffusion of m: over the recovery its variance is of order γ²
-(t/γ) /d, comparable to the m² ~ 1/d of the start unless γ is small (`chain` has all of it).
+(t/γ) /d, comparable to the m² ~ 1/d of the start unless γ is small (`chain` has all of it). For
+k = 3 and the matched γ_d the γ term wins where m √d < (γ/2) Ψ(0)/(3 c_3²), which is 16 γ for
+hermite3 without noise: at γ = 0.04 just below the median start, 0.67, so that the flow lingers
+there and its time is some three times that of SGD, whose diffusion carries it over (measured at
+d = 40 ... 640; the exponents agree, `scaling`).
 
 **Recovery time.** t = ∫ dm/D(m) from m0 to the threshold, by adaptive quadrature in the variable v,
 m = s sinh(v), s = |m0| or, for k = 1, 1/√d: logarithmic far from 0, linear near 0. D may vanish in

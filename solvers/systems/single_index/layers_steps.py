@@ -43,6 +43,9 @@ from solvers.systems.single_index.descent import dot, factors, shift_dot, square
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
+BOUND = 1e8
+"""A run whose prediction error or second layer passes this has diverged."""
+
 
 def second_layer(width: int) -> np.ndarray:
     """a_i at the start."""
@@ -107,7 +110,8 @@ def _hermite(x, degree):
 def descend(weights, a, block, first, degree, step, epsilon, noise, records, following, out):
     """Steps of a block, the first of them number `first`; w* is the first basis vector.
 
-    `out` (records, p, 1 + 1 + p) gets a, s and q. Returns the next record.
+    `out` (records, p, 1 + 1 + p) gets a, s and q. Returns the next record, and the steps done when
+    the prediction error or the second layer was beyond BOUND (-1: never); nothing is done after it.
     """
     p, d = weights.shape
     keep, update = np.ones(p), np.zeros(p)
@@ -122,11 +126,15 @@ def descend(weights, a, block, first, degree, step, epsilon, noise, records, fol
             lam[i], own[i] = shift_dot(weights[i], keep[i], update[i], old, new)
             values[i], slope[i] = _hermite(lam[i], degree)
             error -= a[i] * values[i] / p
+        if not abs(error) < BOUND:
+            return following, first + n
         old = new
         for i in range(p):
             b = step * a[i] * error * slope[i]
             keep[i], update[i] = factors(b, lam[i], own[i], long)
             a[i] += epsilon * step * error * values[i]
+            if not abs(a[i]) < BOUND:
+                return following, first + n + 1
         while following < len(records) and records[following] == first + n + 1:
             for i in range(p):
                 shift_dot(weights[i], keep[i], update[i], old, old)
@@ -138,4 +146,4 @@ def descend(weights, a, block, first, degree, step, epsilon, noise, records, fol
             following += 1
     for i in range(p):
         shift_dot(weights[i], keep[i], update[i], old, old)
-    return following
+    return following, -1

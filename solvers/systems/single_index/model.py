@@ -200,6 +200,10 @@ system = System(
             "t_j",
             dims=("hermite_degree",),
         ),
+        "diverged_at": Observable(
+            "time at which the prediction error or second layer of a run that diverges passes 1e8",
+            r"t_\mathrm{div}",
+        ),
         "risk": Observable("half the mean squared error, noise left out", "R", dims=("time",)),
         "final_risk": Observable("risk at the last recorded time", r"R(t_{\max})"),
     },
@@ -235,7 +239,12 @@ system = System(
                 "seed": {"count": 4},
             },
             "two_time_scales": {**_DEMO_LAYERS, "interaction": ["mean_field", "finite_width"]},
-            "two_time_scales_sgd": {**_DEMO_LAYERS, "dimension": 100, "seed": {"count": 2}},
+            "two_time_scales_sgd": {
+                **_DEMO_LAYERS,
+                "dimension": 100,
+                "seed": {"count": 2},
+                "epsilon": [0.1, 10, 1e6],  # beyond stability
+            },
         },
         "thresholds": [],
         "figure": {"x": "dimension", "y": ["recovery_time"], "hue": "link", "statistic": "median"},

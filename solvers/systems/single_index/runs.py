@@ -141,3 +141,24 @@ def descend_reduced(runs: list[Run], *, link: str, dimension: int, seed: int) ->
                 )
     for run in runs:
         run.close()
+
+
+def hold_finite(values: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Whether all records (points, times, ...) are finite; the rest repeat the last that is.
+
+    In place, `times` (points, times) of the records too. Without a finite one it is zero, at 0.
+    """
+    finite = np.isfinite(values).reshape(*times.shape, -1).all(axis=2)
+    finite = np.logical_and.accumulate(finite, axis=1)
+    for point in np.flatnonzero(~finite.all(axis=1)):
+        known = int(finite[point].sum())
+        values[point, known:] = values[point, known - 1] if known else 0.0
+        times[point, known:] = times[point, known - 1] if known else 0.0
+    return np.asarray(finite.all(axis=1))
+
+
+def overflowed(time: float) -> str:
+    """What is said of a run that `hold_finite` cut after `time`."""
+    return (
+        f"diverged after time {time:.6g}: a number overflowed; step_size or noise is far too large"
+    )

@@ -13,6 +13,8 @@ from solvers.systems.single_index.runs import (
     Run,
     descend,
     descend_reduced,
+    hold_finite,
+    overflowed,
     start_reduced,
     start_weights,
 )
@@ -35,28 +37,33 @@ def _answer(
     """Observables of finished runs."""
     recovered = np.array([run.state[2] for run in runs], dtype=float)
     found = recovered >= 0
-    overlaps = np.stack([run.overlaps[1:] for run in runs])
+    overlaps = np.stack([run.overlaps for run in runs])  # the first is the start
     unit = paper_unit(dimension, exponent_of(link))
-    good = np.isfinite(overlaps).all(axis=1)
+    reached = np.stack([run.reached for run in runs]) / unit[:, None]
+    good = hold_finite(overlaps, reached)
     late = np.where(found, Status.CONVERGED, Status.MAX_STEPS)
     last = [run.records[-1] for run in runs]
     return {
-        "overlap": np.where(good[:, None], overlaps, np.nan),
+        "overlap": overlaps[:, 1:],
         "start_value": starts,
-        "recorded_time": np.stack([run.reached[1:] for run in runs]) / unit[:, None],
+        "recorded_time": reached[:, 1:],
         **in_units(np.where(found, recovered, np.nan), dimension, exponent_of(link)),
-        "status": np.where(good, late, Status.NOT_FINITE),
+        "status": np.where(good, late, Status.DIVERGED),
         "steps": np.array([run.state[0] for run in runs]),
         "residual": np.zeros(len(runs)),
         "message": [
-            "" if ok else f"the threshold was not reached in {int(steps)} steps; ask later times"
-            for ok, steps in zip(found, last, strict=True)
+            overflowed(time)
+            if not finite
+            else ""
+            if ok
+            else f"the threshold was not reached in {int(steps)} steps; ask later times"
+            for ok, steps, finite, time in zip(found, last, good, reached[:, -1], strict=True)
         ],
     }
 
 
 @system.simulation(
-    version=1,
+    version=2,
     gives=RUN_GIVES,
     size="dimension",
     shares=("dimension",),
@@ -90,7 +97,8 @@ def sgd(
     first basis vector (inputs are isotropic). Samples are drawn in single, weights kept in double
     precision.
 
-    Status: converged if |m| reached the threshold, max_steps (and no recovery time) if not.
+    Status: converged if |m| reached the threshold, max_steps (and no recovery time) if not;
+    diverged if a number overflowed, with the last finite record and its time repeated.
     """
     step = step_of(step_size, dimension, exponent_of(link), step_scaling) / dimension
     records = _records(times, dimension, link)
@@ -121,7 +129,7 @@ def sgd(
 
 
 @system.simulation(
-    version=1,
+    version=2,
     gives=RUN_GIVES,
     size="dimension",
     axes={

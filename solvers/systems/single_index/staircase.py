@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.integrate import solve_ivp
+from scipy.integrate import DOP853
+from scipy.optimize import brentq
 
 from solvers.contract import Cost, Status
 from solvers.numerics.random import Stream
 from solvers.systems.single_index.model import THEORY_DIMENSION, system
+from solvers.systems.single_index.runs import hold_finite, overflowed
 from solvers.systems.single_index.staircase_steps import descend, rule, slopes
 from solvers.systems.single_index.units import SYSTEM, in_units, paper_unit, start_at, step_of
 
 _BLOCK_BYTES = 2**18
 _STAGES = 12
 """Evaluations of a step of the integrator."""
-
-
-class _TiredError(Exception):
-    """The integrator has taken its steps."""
 
 
 def _flops(
@@ -40,6 +39,21 @@ def _flops(
     return evaluations * (2e4 + 25.0 * (2 * leap + 2) ** 4)
 
 
+@dataclass
+class _Path:
+    """What is known of one integration."""
+
+    overlaps: np.ndarray
+    """m_11 and m_22, (times, 2)"""
+    times: np.ndarray
+    """flow time of each of them"""
+    passed: np.ndarray
+    """flow times at which the two pass the threshold"""
+    steps: int = 0
+    failed: bool = False
+    tired: bool = False
+
+
 _GIVES = (
     "first_overlap",
     "second_overlap",
@@ -47,11 +61,47 @@ _GIVES = (
     "recovery_steps",
     "recovery_alpha",
     "recovery_time",
+    "recorded_time",
 )
 
 
+def _follow(solver: DOP853, times: np.ndarray, level: float, max_steps: int) -> _Path:
+    """Overlaps on the way of `solver`, and the times at which |m_11| and |m_22| pass `level`.
+
+    What is not reached repeats the last state, with its time.
+    """
+    path = _Path(np.empty((len(times), 2)), np.array(times), np.full(2, np.nan))
+    now = solver.y[[0, 3]]
+    path.passed[np.abs(now) >= level] = 0.0
+    following = int(np.searchsorted(times, 0.0, side="right"))
+    path.overlaps[:following] = now
+    while solver.status == "running" and path.steps < max_steps:
+        solver.step()
+        path.steps += 1
+        if solver.status == "failed":
+            break
+        now = solver.y[[0, 3]]
+        between, ahead = None, int(np.searchsorted(times, solver.t, side="right"))
+        if ahead > following:
+            between = solver.dense_output()
+            path.overlaps[following:ahead] = between(times[following:ahead])[[0, 3]].T
+            following = ahead
+        for unit in np.flatnonzero(np.isnan(path.passed) & (np.abs(now) >= level)):
+            between = between or solver.dense_output()
+            goal = min(level, abs(between(solver.t)[3 * unit]))  # the same up to rounding
+            path.passed[unit] = brentq(
+                lambda t, unit=unit, between=between, goal=goal: abs(between(t)[3 * unit]) - goal,
+                solver.t_old,
+                solver.t,
+                xtol=1e-14 * solver.t,
+            )
+    path.overlaps[following:], path.times[following:] = now, solver.t
+    path.failed, path.tired = solver.status == "failed", solver.status == "running"
+    return path
+
+
 @system.theory(
-    version=1,
+    version=2,
     gives=_GIVES,
     shares=("leap",),
     axes={"dimension": THEORY_DIMENSION},
@@ -78,63 +128,54 @@ def staircase(
     q = 0. Integrated to times[-1] (in n_L(d)); recoveries are located on the continuous extension
     of the integrator, to its accuracy.
     Status: converged if both directions are recovered, max_steps (with null) if not by times[-1] or
-    in max_steps steps of the integrator, diverged if it failed.
+    in max_steps steps of the integrator, diverged if that failed; overlaps that were not reached
+    repeat the last ones, with the `recorded_time` of these.
     """
     begin = start_at(quantile, dimension, start, start_overlap)
     step = np.asarray(step_of(step_size, dimension, leap, step_scaling))
     unit = paper_unit(dimension, leap) * step / dimension
     x, w = rule(leap)
-    rows, first, second = [], np.full(len(unit), np.nan), np.full(len(unit), np.nan)
-    evaluations, failed = np.zeros(len(unit), dtype=np.int64), np.zeros(len(unit), dtype=bool)
+    paths = []
     for point in range(len(unit)):
-        level, m0 = float(threshold[point]), float(begin[point])
 
         def right_side(_: float, y: np.ndarray, point: int = point) -> np.ndarray:
-            evaluations[point] += 1
-            if evaluations[point] > _STAGES * max_steps[point]:
-                raise _TiredError
             out = np.empty(5)
             slopes(y, leap, float(step[point]), float(noise[point]), x, w, out)
             return out
 
-        try:
-            path = solve_ivp(
-                right_side,
-                (0.0, times[-1] * unit[point]),
-                [m0, 0.0, 0.0, m0, 0.0],
-                method="DOP853",
-                t_eval=np.minimum(np.asarray(times), times[-1]) * unit[point],
-                events=[
-                    lambda _, y, level=level: abs(y[0]) - level,
-                    lambda _, y, level=level: abs(y[3]) - level,
-                ],
-                rtol=max(0.1 * float(tolerance[point]), 3e-14),
-                atol=1e-4 * float(tolerance[point]) * dimension[point] ** -0.5,
-            )
-        except _TiredError:
-            rows.append(np.full((len(times), 2), np.nan))
-            continue
-        held = np.full((len(times), 2), np.nan)
-        held[: path.y.shape[1]] = path.y[[0, 3]].T
-        rows.append(held)
-        for found, events in zip((first, second), path.t_events, strict=True):
-            if abs(m0) >= level:
-                found[point] = 0.0
-            elif len(events):
-                found[point] = events[0] * dimension[point] / step[point]
-        failed[point] = path.status < 0
-    overlaps = np.stack(rows)
+        m0 = float(begin[point])
+        asked = np.asarray(times) * unit[point]
+        solver = DOP853(
+            right_side,
+            0.0,
+            np.array([m0, 0.0, 0.0, m0, 0.0]),
+            asked[-1],
+            rtol=max(0.1 * float(tolerance[point]), 3e-14),
+            atol=1e-4 * float(tolerance[point]) * dimension[point] ** -0.5,
+        )
+        paths.append(_follow(solver, asked, float(threshold[point]), int(max_steps[point])))
+    first, second = (
+        np.array([path.passed[n] for path in paths]) * dimension / step for n in range(2)
+    )
     both = np.isfinite(first) & np.isfinite(second)
     late = np.where(both, Status.CONVERGED, Status.MAX_STEPS)
+    overlaps = np.stack([path.overlaps for path in paths])
     return {
         "first_overlap": overlaps[..., 0],
         "second_overlap": overlaps[..., 1],
         "first_recovery_steps": first,
         **in_units(second, dimension, leap),
-        "status": np.where(failed, Status.DIVERGED, late),
-        "steps": evaluations // _STAGES,
+        "recorded_time": np.stack([path.times for path in paths]) / unit[:, None],
+        "status": np.where([path.failed for path in paths], Status.DIVERGED, late),
+        "steps": np.array([path.steps for path in paths]),
         "residual": tolerance,
-        "message": _messages(first, second),
+        "message": [
+            f"the integrator took max_steps steps by time {path.times[-1] / one:.6g}, in units of "
+            "the recorded times; allow more, or a smaller step_size"
+            if path.tired
+            else word
+            for path, one, word in zip(paths, unit, _messages(first, second), strict=True)
+        ],
     }
 
 
@@ -148,7 +189,7 @@ def _messages(first: np.ndarray, second: np.ndarray) -> list[str]:
 
 
 @system.simulation(
-    version=1,
+    version=2,
     gives=_GIVES,
     size="dimension",
     shares=("leap", "dimension"),
@@ -178,8 +219,8 @@ def staircase_sgd(
     v_1, v_2 are the first basis vectors (the inputs are isotropic). Random starts are independent
     directions, on the half sphere with m_11 > 0 and m_22 > 0; a fixed one has m_11 = m_22 =
     start_overlap, m_12 = m_21 = q = 0.
-    Status: converged if both directions are recovered, max_steps if not; not_finite if a number
-    overflowed.
+    Status: converged if both directions are recovered, max_steps if not; diverged if a number
+    overflowed: the last finite record is repeated, with its time.
     """
     records = np.floor(np.asarray(times) * float(paper_unit(dimension, leap)) + 0.5).astype(
         np.int64
@@ -217,17 +258,24 @@ def staircase_sgd(
             )
             position += len(block)
     found = np.where(states[:, 1:] < 0, np.nan, states[:, 1:])
-    good = np.asarray(np.isfinite(out).all(axis=(1, 2)))
+    reached = np.tile(records / float(paper_unit(dimension, leap)), (len(seed), 1))
+    good = hold_finite(out, reached)
     late = np.where(np.isfinite(found).all(axis=1), Status.CONVERGED, Status.MAX_STEPS)
     return {
-        "first_overlap": np.where(good[:, None], out[..., 0], np.nan),
-        "second_overlap": np.where(good[:, None], out[..., 1], np.nan),
+        "first_overlap": out[..., 0],
+        "second_overlap": out[..., 1],
         "first_recovery_steps": found[:, 0],
         **in_units(found[:, 1], np.full(len(seed), float(dimension)), leap),
-        "status": np.where(good, late, Status.NOT_FINITE),
+        "recorded_time": reached,
+        "status": np.where(good, late, Status.DIVERGED),
         "steps": np.full(len(seed), records[-1]),
         "residual": np.zeros(len(seed)),
-        "message": _messages(found[:, 0], found[:, 1]),
+        "message": [
+            word if finite else overflowed(time)
+            for word, finite, time in zip(
+                _messages(found[:, 0], found[:, 1]), good, reached[:, -1], strict=True
+            )
+        ],
     }
 
 

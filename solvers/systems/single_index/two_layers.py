@@ -133,8 +133,8 @@ def _check(*, width: int, dimension: int, **_: object) -> None:
 
 
 @system.simulation(
-    version=1,
-    gives=GIVES,
+    version=2,
+    gives=(*GIVES, "diverged_at"),
     size="dimension",
     shares=("width", "degree", "dimension"),
     check=_check,
@@ -167,25 +167,28 @@ def two_time_scales_sgd(
     w_1 ... w_p, w* start as orthonormal vectors: the first p + 1 basis vectors, which loses nothing
     because the inputs are isotropic. So only samples depend on the seed. The flow is its limit for
     step_size -> 0: a polynomial student feels step_size early, so that 1e-2 is not small for
-    degree 3. Status: converged (all steps done), or diverged if a number was not finite; then the
-    observables are null.
+    degree 3. Status: converged (all steps done), or diverged if the prediction error of a sample
+    or a weight of the second layer passed 1e8: `diverged_at` is the time, and the last record
+    before it, or the start, is repeated.
     """
     records = np.floor(np.asarray(times) * (dimension / step_size)[:, None] + 0.5).astype(np.int64)
     reached = records * (step_size / dimension)[:, None]
-    out = np.zeros((len(seed), len(times), width, 2 + width))
+    start = np.column_stack([second_layer(width), np.zeros(width), np.eye(width)])
+    out = np.empty((len(seed), len(times), width, 2 + width))
+    steps, gone = records[:, -1].copy(), np.full(len(seed), np.nan)
     rows = max(1, _BLOCK_BYTES // (4 * (dimension + 1)))
     for point in range(len(seed)):
         samples = Stream(SYSTEM, int(seed[point]), dimension, "two layer samples")
         weights = np.eye(width, dimension, 1)
         a = second_layer(width)
         follow = int(np.searchsorted(records[point], 0, side="right"))
-        out[point, :follow] = np.column_stack([a, np.zeros(width), np.eye(width)])
-        position, last = 0, int(records[point, -1])
-        while position < last:
+        out[point, :follow] = start
+        position, last, lost = 0, int(records[point, -1]), -1
+        while position < last and lost < 0:
             block = samples.normals(
                 position, min(position + rows, last), dimension + 1, dtype=np.float32
             )
-            follow = descend(
+            follow, lost = descend(
                 weights,
                 a,
                 block,
@@ -199,14 +202,19 @@ def two_time_scales_sgd(
                 out[point],
             )
             position += len(block)
-    with np.errstate(all="ignore"):
-        answer = measured(out[..., 0], out[..., 1], out[..., 2:], reached, degree)
-    good = np.isfinite(out).all(axis=(1, 2, 3))
-    for name in ("components", "component_times", "risk", "final_risk"):
-        answer[name][~good] = np.nan
+        if lost >= 0:
+            steps[point], gone[point] = lost, lost * step_size[point] / dimension
+            out[point, follow:] = out[point, follow - 1] if follow else start
+            reached[point, follow:] = reached[point, follow - 1] if follow else 0.0
+    diverged = np.isfinite(gone)
     return {
-        **answer,
-        "status": np.where(good, Status.CONVERGED, Status.DIVERGED),
-        "steps": records[:, -1],
-        "residual": np.max(np.abs(reached - times), axis=1),
+        **measured(out[..., 0], out[..., 1], out[..., 2:], reached, degree),
+        "diverged_at": gone,
+        "status": np.where(diverged, Status.DIVERGED, Status.CONVERGED),
+        "steps": steps,
+        "residual": np.max(np.abs(records * (step_size / dimension)[:, None] - times), axis=1),
+        "message": [
+            f"diverged at t = {time:.6g}; try a smaller step_size or epsilon" if lost else ""
+            for time, lost in zip(gone, diverged, strict=True)
+        ],
     }
