@@ -1,4 +1,4 @@
-r"""The exact large-dimension law of first-order iterations on a random matrix, and their simulation.
+r"""First-order iterations on a random matrix: their exact large-dimension law, and simulation.
 
 **Symmetric** (`symmetric`). W is GOE: W_ij ~ N(0, 1/n) off the diagonal, N(0, 2/n) on it, and
 

@@ -97,7 +97,7 @@ class Iteration:
         """A block by name; the name may be left out if there is only one."""
         if name is None and len(self.blocks) == 1:
             return next(iter(self.blocks))
-        if name not in self.blocks:
+        if name is None or name not in self.blocks:
             raise ValueError(f"block {name!r} is not one of {', '.join(self.blocks)}")
         return name
 

@@ -53,10 +53,10 @@ class Law:
         return self._estimate(value if first >= second else np.swapaxes(value, -1, -2))
 
     def response(self, t: int, s: int, block: str | None = None) -> Estimate:
-        """b_ts: response of the function that makes iterate t of `block` to the past Gaussian part s.
+        """b_ts: response of the function that makes iterate t to the Gaussian part s.
 
-        Part s belongs to the block that this function reads. With b_ts the function that made
-        iterate s enters iterate t.
+        Iterate t is one of `block`, part s one of the block that this function reads. With b_ts the
+        function that made iterate s enters iterate t.
         """
         update = self.state.iteration.updates[self._position(t, block)]
         source = self._position(s, update.reads)
@@ -88,11 +88,12 @@ class Law:
             return np.reshape(outer, (*outer.shape[:-2], q * q))
 
         second = self._averages.expect(products, block)[..., 0, :]
-        first, other = (
-            self._averages.expect(lambda past, i=i: past[i], block)[..., 0, :] for i in (t, s)
-        )
+        first, other = (self._raw_mean(i, block) for i in (t, s))
         value = second.reshape(*second.shape[:-1], q, q) - first[..., :, None] * other[..., None, :]
         return self._estimate(value)
+
+    def _raw_mean(self, t: int, block: str) -> Array:
+        return self._averages.expect(lambda past: past[t], block)[..., 0, :]
 
     def _position(self, t: int, block: str | None) -> int:
         return self.state.position(self.state.iteration.block(block), t)

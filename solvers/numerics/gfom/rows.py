@@ -89,7 +89,13 @@ class Rows:
                 slopes = self._total(update, update.local, update.local_derivative, past)
         if sign:
             for s, b in coefficients.items():
-                iterate = iterate + sign * self.value[s] @ xp.matrix_transpose(b[..., 0, :, :])
+                b = b[..., 0, :, :]
+                term = (
+                    self.value[s] * b
+                    if self.columns == 1
+                    else (self.value[s] @ xp.matrix_transpose(b))
+                )
+                iterate = iterate + sign * term
         if self.derivatives:
             if self.memory:
                 for s, b in coefficients.items():

@@ -115,17 +115,17 @@ def spread(
         if isinstance(law, Normal):
             values[name] = rows[..., used : used + law.columns]
             used += law.columns
-    shares = []
+    parts = []
     for combination in combined:
         share: Any = np.ones((1, 1, 1, 1))
         for law, chosen in zip(atoms.values(), combination, strict=True):
             share = share * np.asarray(law.probabilities[chosen], dtype=float)
-        shares.append(share * weights[:, None])
-    shares = np.broadcast_arrays(*shares)
+        parts.append(share * weights[:, None])
+    shares = np.concatenate(np.broadcast_arrays(*parts), axis=-2)
     for place, (name, law) in enumerate(atoms.items()):
         column = np.repeat([law.values[c[place]] for c in combined], number)
         values[name] = np.broadcast_to(column[None, None, :, None], (1, copies, len(column), 1))
-    return values, rows[..., used:], np.concatenate(shares, axis=-2)
+    return values, rows[..., used:], shares
 
 
 def normal_columns(side: Mapping[str, Normal | Atoms]) -> int:

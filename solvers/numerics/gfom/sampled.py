@@ -101,7 +101,7 @@ class _Factor:
         self._rows: list[Array] = []
 
     def extend(self, covariance: Array) -> Array:
-        """Add q rows, given (points, replicates, q, all so far and q); returns their factor rows."""
+        """Add q rows, given (points, replicates, q, all so far and q); returns their factor."""
         q, total = covariance.shape[-2:]
         for a in range(q):
             length = total - q + a
@@ -111,8 +111,14 @@ class _Factor:
                 inner = sum((row[k] * known[..., k] for k in range(j)), np.zeros(1))
                 pivot = known[..., j]
                 rest = covariance[..., a, j] - inner
-                row.append(np.divide(rest, pivot, out=np.zeros(np.broadcast_shapes(
-                    rest.shape, pivot.shape)), where=pivot > 0))
+                row.append(
+                    np.divide(
+                        rest,
+                        pivot,
+                        out=np.zeros(np.broadcast_shapes(rest.shape, pivot.shape)),
+                        where=pivot > 0,
+                    )
+                )
             own = covariance[..., a, length]
             left = own - sum((x * x for x in row), np.zeros(1))
             row.append(np.sqrt(np.where(left > _DEPENDENT * own, left, 0.0)))

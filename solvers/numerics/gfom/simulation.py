@@ -36,6 +36,12 @@ class Run:
         rows = self.rows[self.iteration.block(block)]
         return self._shaped(rows.average(function(rows.past()))[..., 0, :])
 
+    def second_moment(self, function: Callable[[Past], Array], block: str | None = None) -> Array:
+        """Mean over rows of all products of two columns of function(past)."""
+        rows = self.rows[self.iteration.block(block)]
+        values = function(rows.past())
+        return self._shaped(rows.product_moment(values, values), square=True)
+
     def mean(self, t: int, block: str | None = None) -> Array:
         """Mean of z_t over rows."""
         return self.expect(lambda past: past[t], block)

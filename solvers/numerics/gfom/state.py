@@ -67,9 +67,7 @@ class State:
             else generator.normal(size=(1, 1, 1, law.columns))
             for name, law in described.side.items()
         }
-        return Past(
-            xp=np, iterates=iterates, side=side, mean=self.mean, start=described.start
-        )
+        return Past(xp=np, iterates=iterates, side=side, mean=self.mean, start=described.start)
 
     def check_affine(self) -> None:
         """Raise ValueError if a function is not affine along a random line."""
