@@ -108,7 +108,7 @@ def iterate(
         products = run.second_moment(
             lambda past: _stacked([z(t, past) for t in range(steps + 1)], xp), block
         )
-    covariance = products - answer["mean"][:, :, None] * answer["mean"][:, None, :]
+        covariance = products - answer["mean"][:, :, None] * answer["mean"][:, None, :]
     finite = np.isfinite(covariance[:, -1, -1])
     square = case.iteration.blocks.keys() == {"sites"}
     return {

@@ -23,8 +23,8 @@ the mutual information and free entropy per site are
 zero without a signal, and dφ/dλ = λ q²/2, dI/dλ = λ (1 - q²)/2 (I-MMSE; times n). q = 0 solves (1)
 always and is stable up to λ = 1, since q_prior(s) = s + O(s²): the transition of message passing,
 of the posterior (both priors: q_prior is concave, so there is one other solution, and continuous)
-and of the spectrum alike. Beyond it, with ε = 1 - 1/λ², q = ε for gaussian, exactly, and for rademacher
-(q_prior(s) = s - s² + 5s³/3 - ...) q = ε + 2ε²/3 + O(ε³): both rise with slope dq/dλ = 2.
+and of the spectrum alike. Beyond it, with ε = 1 - 1/λ², q = ε for gaussian, exactly, and
+q = ε + 2ε²/3 + O(ε³) for rademacher (q_prior(s) = s - s² + 5s³/3 - ...): both have slope 2 in λ.
 
 **Spectrum.** For λ > 1 the largest eigenvalue of Y is λ + 1/λ, outside the bulk, and its unit
 eigenvector v has (v·x)²/n = 1 - 1/λ² = `spectral_overlap`; below, 2 and 0.

@@ -116,7 +116,11 @@ def _trajectory(
     return overlaps, deficits
 
 
-@system.theory(version=1, gives=("transition",), cost=Cost(flops=lambda **_: 1e3))
+@system.theory(
+    version=1,
+    gives=("transition",),
+    cost=Cost(flops=lambda **_: 1e3, memory=lambda **_: 64.0),
+)
 def thresholds(*, prior):
     """The signal beyond which a spike of this prior is found.
 
