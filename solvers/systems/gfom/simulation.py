@@ -9,6 +9,7 @@ import numpy as np
 
 from solvers.contract import Cost, Status
 from solvers.numerics import gfom
+from solvers.systems.gfom import iterations
 from solvers.systems.gfom.model import system
 from solvers.systems.gfom.theory import build
 
@@ -17,16 +18,21 @@ def _wide(precision: Any) -> Any:
     return np.where(np.asarray(precision) == "double", 2.0, 1.0)
 
 
+def _square(iteration: Any) -> bool:
+    return "alpha" not in iterations.load(str(iteration)).PARAMETERS
+
+
 def _entries(*, dimension: Any, alpha: Any, iteration: Any, **_: Any) -> Any:
     """Entries of the matrix."""
-    square = str(iteration) in ("identity", "tanh", "amp")
-    return np.asarray(dimension, dtype=float) ** 2 * (1.0 if square else np.asarray(alpha))
+    columns = np.asarray(dimension, dtype=float)
+    return columns**2 * (1.0 if _square(iteration) else np.asarray(alpha))
 
 
 def _flops(*, dimension: Any, steps: Any, precision: Any, **axes: Any) -> Any:
     """Drawing the matrix once for some ten points, then its products; nanoseconds."""
     entries = _entries(dimension=dimension, **axes)
-    products = 0.5 * _wide(precision) * entries * (steps + 1)
+    reads = 1.0 if _square(axes["iteration"]) else 2.0
+    products = _wide(precision) * reads * entries * (steps + 1)
     return 1e6 + 2.0 * entries + products + dimension * (150.0 * steps + 4.0 * steps**2)
 
 
