@@ -33,25 +33,13 @@ _SIGMA = np.array(
         [6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5],
         [10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0],
     ],
-    dtype=np.int64,
+    dtype=np.uint64,
 )
 """Order of the message words in each round; rounds 10 and 11 repeat the first two."""
 
 _ROUNDS, _WORDS, _BLOCK = 12, 16, 128
-_LANES = np.array(
-    [
-        [0, 4, 8, 12],
-        [1, 5, 9, 13],
-        [2, 6, 10, 14],
-        [3, 7, 11, 15],
-        [0, 5, 10, 15],
-        [1, 6, 11, 12],
-        [2, 7, 8, 13],
-        [3, 4, 9, 14],
-    ],
-    dtype=np.int64,
-)
-"""The words that each of the eight mixings of a round works on: columns, then diagonals."""
+_ABREAST = 16
+"""Rows hashed at once: the innermost loop runs over them, in vector registers."""
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -59,57 +47,73 @@ def _rotated(word, by):
     return (word >> np.uint64(by)) | (word << np.uint64(64 - by))
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _mix(mixed, places, first, second):
+    """The mixing function G on four words of every row abreast."""
+    i, j, k, m = places
+    for row in range(_ABREAST):
+        a, b, c, d = mixed[i, row], mixed[j, row], mixed[k, row], mixed[m, row]
+        a = a + b + first[row]
+        d = _rotated(d ^ a, 32)
+        c = c + d
+        b = _rotated(b ^ c, 24)
+        a = a + b + second[row]
+        d = _rotated(d ^ a, 16)
+        c = c + d
+        b = _rotated(b ^ c, 63)
+        mixed[i, row], mixed[j, row], mixed[k, row], mixed[m, row] = a, b, c, d
+
+
 @numba.njit(cache=True, nogil=True)
 def _compress(state, words, mixed, counted, last):
-    """One application of the compression function F, in place."""
+    """One application of the compression function F to every row abreast, in place."""
     for at in range(8):
-        mixed[at] = state[at]
-        mixed[at + 8] = _IV[at]
-    mixed[12] ^= counted
-    if last:
-        mixed[14] = ~mixed[14]
+        for row in range(_ABREAST):
+            mixed[at, row] = state[at, row]
+            mixed[at + 8, row] = _IV[at]
+    for row in range(_ABREAST):
+        mixed[12, row] ^= counted
+        if last:
+            mixed[14, row] = ~mixed[14, row]
     for turn in range(_ROUNDS):
         order = _SIGMA[turn % 10]
-        for lane in range(8):
-            i, j, k, m = _LANES[lane]
-            a, b, c, d = mixed[i], mixed[j], mixed[k], mixed[m]
-            a = a + b + words[order[2 * lane]]
-            d = _rotated(d ^ a, 32)
-            c = c + d
-            b = _rotated(b ^ c, 24)
-            a = a + b + words[order[2 * lane + 1]]
-            d = _rotated(d ^ a, 16)
-            c = c + d
-            b = _rotated(b ^ c, 63)
-            mixed[i], mixed[j], mixed[k], mixed[m] = a, b, c, d
+        # Columns, then diagonals; written out because fixed places let the compiler use vectors.
+        _mix(mixed, (0, 4, 8, 12), words[order[0]], words[order[1]])
+        _mix(mixed, (1, 5, 9, 13), words[order[2]], words[order[3]])
+        _mix(mixed, (2, 6, 10, 14), words[order[4]], words[order[5]])
+        _mix(mixed, (3, 7, 11, 15), words[order[6]], words[order[7]])
+        _mix(mixed, (0, 5, 10, 15), words[order[8]], words[order[9]])
+        _mix(mixed, (1, 6, 11, 12), words[order[10]], words[order[11]])
+        _mix(mixed, (2, 7, 8, 13), words[order[12]], words[order[13]])
+        _mix(mixed, (3, 4, 9, 14), words[order[14]], words[order[15]])
     for at in range(8):
-        state[at] ^= mixed[at] ^ mixed[at + 8]
+        for row in range(_ABREAST):
+            state[at, row] ^= mixed[at, row] ^ mixed[at + 8, row]
 
 
 @numba.njit(cache=True, nogil=True)
 def compress_rows(prefix, rows, size):
-    """(n, size) digests of `prefix` followed by each row; all uint8."""
+    """(n, size) digests of `prefix` followed by each row; all uint8. For little-endian machines."""
     length = len(prefix) + rows.shape[1]
     blocks = max(1, -(-length // _BLOCK))
     out = np.empty((len(rows), size), dtype=np.uint8)
     message = np.zeros(blocks * _BLOCK, dtype=np.uint8)
     message[: len(prefix)] = prefix
-    words, mixed = np.empty(_WORDS, np.uint64), np.empty(16, np.uint64)
-    state = np.empty(8, np.uint64)
-    for row in range(len(rows)):
-        message[len(prefix) : length] = rows[row]
-        state[:] = _IV
-        state[0] ^= np.uint64(0x01010000 + size)
+    words = np.empty((blocks * _WORDS, _ABREAST), np.uint64)
+    mixed, state = np.empty((16, _ABREAST), np.uint64), np.empty((8, _ABREAST), np.uint64)
+    for start in range(0, len(rows), _ABREAST):
+        count = min(_ABREAST, len(rows) - start)
+        for row in range(_ABREAST):  # the last few rows stand beside repetitions of the last one
+            message[len(prefix) : length] = rows[start + min(row, count - 1)]
+            words[:, row] = message.view(np.uint64)
+            state[:, row] = _IV
+            state[0, row] ^= np.uint64(0x01010000 + size)
         for block in range(blocks):
-            start = block * _BLOCK
-            for word in range(_WORDS):
-                value = np.uint64(0)
-                for byte in range(8):
-                    value |= np.uint64(message[start + 8 * word + byte]) << np.uint64(8 * byte)
-                words[word] = value
             last = block == blocks - 1
-            counted = np.uint64(length if last else start + _BLOCK)
-            _compress(state, words, mixed, counted, last)
-        for byte in range(size):
-            out[row, byte] = (state[byte // 8] >> np.uint64(8 * (byte % 8))) & np.uint64(0xFF)
+            counted = np.uint64(length if last else (block + 1) * _BLOCK)
+            _compress(state, words[block * _WORDS : (block + 1) * _WORDS], mixed, counted, last)
+        for row in range(count):
+            for byte in range(size):
+                word = state[byte // 8, row] >> np.uint64(8 * (byte % 8))
+                out[start + row, byte] = word & np.uint64(0xFF)
     return out

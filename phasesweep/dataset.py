@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phasesweep.cache import Cache, Rows
-from phasesweep.cache.keys import distinct, find, order, sortable
+from phasesweep.cache.keys import Ascending, sortable
 from phasesweep.grid import Points
 from phasesweep.provenance import provenance
 from phasesweep.sweepfile import Sweep
@@ -60,13 +60,11 @@ def method_dataset(points: Points, blocks: Iterable[Rows]) -> xr.Dataset:
     if window and points.window:
         dims, shape = [*dims, WINDOW], (*shape, int(points.window[1].max()) + 1)
     cells = _cells(points, coordinates, dims, shape)
-    keys = sortable(points.key_table)
-    first = distinct(points.key_table)
-    first = first[order(keys[first])]
-    ascending = keys[first]
+    first = points.distinct
+    held = Ascending(sortable(points.key_table[first]))
     targets, sources = [], []
     for rows in blocks:
-        at = find(ascending, sortable(rows.keys))
+        at = held.find(sortable(rows.keys))
         sources.append(np.flatnonzero(at >= 0))
         targets.append(cells[first[at[at >= 0]]])
     further = _further_coordinates(points, coordinates)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from phasesweep.cache.keys import order, sortable
 from phasesweep.cache.rows import KEY_BYTES
 from phasesweep.errors import UserError
 from phasesweep.hashing import digests
@@ -66,10 +67,22 @@ class Points:
     @cached_property
     def key_table(self) -> np.ndarray:
         """The keys as the cache wants them, (n, 16) uint8."""
-        parts = [_digests(self, axis) for axis in sorted(self.columns)]
-        method = self.method
+        method, axes = self.method, sorted(self.columns)
         prefix = f"{method.system.name}/{method.name}/v{method.version}/".encode()
-        return digests(prefix, np.concatenate(parts, axis=1))
+        hashed = np.empty((len(self), len(axes)), dtype=f"V{KEY_BYTES}")
+        for place, axis in enumerate(axes):
+            hashed[:, place] = _digests(self, axis)
+        return digests(prefix, hashed.view(np.uint8).reshape(len(self), -1))
+
+    @cached_property
+    def distinct(self) -> np.ndarray:
+        """Position of the first point with each distinct key, in order of the keys."""
+        keys = sortable(self.key_table)
+        ranked = order(keys)
+        run = keys[ranked]
+        first = np.ones(len(run), dtype=bool)
+        first[1:] = run[1:] != run[:-1]
+        return ranked[first]
 
     @cached_property
     def keys(self) -> list[bytes]:
@@ -79,16 +92,18 @@ class Points:
 
 
 def _digests(points: Points, axis: str) -> np.ndarray:
-    """(n, 16) bytes: the hash of `axis=value` for every point."""
+    """The hash of `axis=value` of every point, 16 bytes each, or of all if they have one value."""
     declared = points.method.axes[axis]
     column = points.columns[axis]
-    if axis in points.values:
+    if len(column) and np.all(column == column[0]):
+        texts, inverse = [declared.text(points.value(axis, 0))], np.zeros(1, np.int64)
+    elif axis in points.values:
         texts, inverse = [declared.text(v) for v in points.values[axis]], column
     else:
         distinct, inverse = np.unique(column, return_inverse=True)
         texts = [declared.text(v) for v in distinct.tolist()]
     table = b"".join(blake2b(f"{axis}={t}".encode(), digest_size=KEY_BYTES).digest() for t in texts)
-    return np.frombuffer(table, np.uint8).reshape(-1, KEY_BYTES)[inverse]
+    return np.frombuffer(table, f"V{KEY_BYTES}")[inverse]
 
 
 def expand(grid: MethodGrid, centres: Centres, where: str = "") -> Points:

@@ -19,7 +19,7 @@ import numpy as np
 
 from phasesweep.batches import Batch, cut
 from phasesweep.cache import Cache, Coded, Rows
-from phasesweep.cache.keys import distinct
+from phasesweep.cache.keys import Ascending, sortable
 from phasesweep.cluster import DEFAULT_WORKER_MEMORY, Cluster, ClusterFile, open_cluster
 from phasesweep.errors import StoppedError, UserError
 from phasesweep.grid import Points
@@ -81,12 +81,12 @@ def missing(points: Points, cache: Cache) -> tuple[np.ndarray, int]:
     Points that failed are asked again: a failure is an exception, which a lost worker can also
     cause.
     """
-    method = points.method
+    method, first = points.method, points.distinct
     place = method.system.name, method.name, method.version
-    status = cache.locate(*place, points.key_table).status
+    asked = Ascending(sortable(points.key_table[first]))
+    status = cache.locate(*place, asked).status
     wanted = np.flatnonzero((status < 0) | (status == Status.FAILED))
-    todo = wanted[distinct(points.key_table[wanted])]
-    return todo, int(np.count_nonzero(status[todo] == Status.FAILED))
+    return np.sort(first[wanted]), int(np.count_nonzero(status[wanted] == Status.FAILED))
 
 
 def shard_of(points: Points, shard: int, shards: int) -> Points:
@@ -117,7 +117,7 @@ def run(
     without one, such work goes to local processes.
     """
     started = time.monotonic()
-    asked = len(distinct(points.key_table))
+    asked = len(points.distinct)
     todo, _ = missing(points, cache)
     method = points.method
     damaged = cache.damaged(method.system.name, method.name, method.version)

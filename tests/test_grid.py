@@ -137,6 +137,35 @@ def test_batches_have_one_value_of_what_is_shared():
         assert batch.values["alpha"].tolist() == [0.5, 1, 1.5]
 
 
+def test_many_groups_are_cut_as_each_of_them_alone():
+    """Seeds are cut alike; other sizes, other alphas and longer groups are not."""
+    points = points_of(
+        MEASURE,
+        alpha=np.linspace(0, 1, 7).tolist(),
+        dimension=[8, 16],
+        seed={"count": 5},
+        pause=[0.5, 2],
+    )
+    points = points.take(np.random.default_rng(0).permutation(len(points))[:120])
+    batches = cut(points, memory=1e9, seconds=3)
+    first: dict[tuple, list[int]] = {}
+    for i in range(len(points)):
+        group = tuple(points.value(n, i) for n in points.method.single)
+        first.setdefault(group, []).append(i)
+    alone = [(g, b) for g in first.values() for b in cut(points.take(g), memory=1e9, seconds=3)]
+    assert len(batches) == len(alone) > len(first) == 10
+    for batch, (group, expected) in zip(batches, alone, strict=True):
+        np.testing.assert_array_equal(batch.index, np.array(group)[expected.index])
+        assert (batch.seconds, batch.memory) == (expected.seconds, expected.memory)
+        for name, value in expected.values.items():
+            np.testing.assert_array_equal(batch.values[name], value)
+            assert type(batch.values[name]) is type(value)
+
+
+def test_no_points_make_no_batches():
+    assert cut(points_of(MEASURE, alpha=1.0, dimension=8, seed=0).take(np.empty(0, int)), memory=1e9) == []
+
+
 def test_batches_keep_to_time_and_memory():
     points = points_of(alpha=np.linspace(0, 1, 100).tolist(), pause=1)
     assert all(len(b) == 4 for b in cut(points, memory=1e9, seconds=4.5))
