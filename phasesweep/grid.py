@@ -1,8 +1,10 @@
 """From a method's grid to points and their keys, column by column.
 
 A key is a 128-bit hash of (system, method, version, canonical values of every axis). Each
-distinct value is hashed once; a row's key is the hash of its values' hashes, so a million points
-take seconds.
+distinct value is hashed once, with its axis, method and version; a row's key is the exclusive or of
+its values' hashes (Zobrist, 1970). Two different points have the same key with the probability
+that two random numbers of 128 bits are equal, as if each row were hashed by itself, and a million
+points take a tenth of a second.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ import numpy as np
 from phasesweep.cache.keys import order, sortable
 from phasesweep.cache.rows import KEY_BYTES
 from phasesweep.errors import UserError
-from phasesweep.hashing import digests
 from phasesweep.sweepfile import MethodGrid
 from solvers.axes import REQUIRED, Axis, canonical_float
 from solvers.contract import Method
@@ -67,12 +68,13 @@ class Points:
     @cached_property
     def key_table(self) -> np.ndarray:
         """The keys as the cache wants them, (n, 16) uint8."""
-        method, axes = self.method, sorted(self.columns)
-        prefix = f"{method.system.name}/{method.name}/v{method.version}/".encode()
-        hashed = np.empty((len(self), len(axes)), dtype=f"V{KEY_BYTES}")
-        for place, axis in enumerate(axes):
-            hashed[:, place] = _digests(self, axis)
-        return digests(prefix, hashed.view(np.uint8).reshape(len(self), -1))
+        method = self.method
+        prefix = f"{method.system.name}/{method.name}/v{method.version}/"
+        table = np.empty((len(self), KEY_BYTES // 8), np.uint64)
+        table[:] = _digest_table([prefix])
+        for axis in self.columns:
+            table ^= _digests(self, axis, prefix)
+        return table.view(np.uint8)
 
     @cached_property
     def distinct(self) -> np.ndarray:
@@ -91,19 +93,23 @@ class Points:
         return [data[at : at + KEY_BYTES] for at in range(0, len(data), KEY_BYTES)]
 
 
-def _digests(points: Points, axis: str) -> np.ndarray:
-    """The hash of `axis=value` of every point, 16 bytes each, or of all if they have one value."""
+def _digests(points: Points, axis: str, prefix: str) -> np.ndarray:
+    """The hash of `axis=value` of every point, or one row if all have the same value."""
     declared = points.method.axes[axis]
     column = points.columns[axis]
     if len(column) and np.all(column == column[0]):
-        texts, inverse = [declared.text(points.value(axis, 0))], np.zeros(1, np.int64)
+        values, inverse = [points.value(axis, 0)], np.zeros(1, np.int64)
     elif axis in points.values:
-        texts, inverse = [declared.text(v) for v in points.values[axis]], column
+        values, inverse = points.values[axis], column
     else:
         distinct, inverse = np.unique(column, return_inverse=True)
-        texts = [declared.text(v) for v in distinct.tolist()]
-    table = b"".join(blake2b(f"{axis}={t}".encode(), digest_size=KEY_BYTES).digest() for t in texts)
-    return np.frombuffer(table, f"V{KEY_BYTES}")[inverse]
+        values = distinct.tolist()
+    return _digest_table([f"{prefix}{axis}={declared.text(v)}" for v in values])[inverse]
+
+
+def _digest_table(texts: list[str]) -> np.ndarray:
+    table = b"".join(blake2b(text.encode(), digest_size=KEY_BYTES).digest() for text in texts)
+    return np.frombuffer(table, np.uint64).reshape(-1, KEY_BYTES // 8)
 
 
 def expand(grid: MethodGrid, centres: Centres, where: str = "") -> Points:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import blake2b
 
 import numpy as np
 import pytest
@@ -94,6 +95,28 @@ def test_keys_tell_everything_apart():
     keys.update(points_of(MEASURE, alpha=1e-3, dimension=1, seed=0).keys)
     assert len(keys) == 8
     assert all(len(key) == 16 for key in keys)
+
+
+def test_a_key_joins_the_digests_of_its_values():
+    """Written out for one point, with an axis of many values, of one, and of none numeric."""
+    points = points_of(MEASURE, alpha=[0.5, 1], dimension=8, seed={"count": 3}, pause=[0.5, 1])
+    for position in (0, len(points) - 1):
+        texts = ["", *(f"{n}={points.method.axes[n].text(v)}" for n, v in points.point(position).items())]
+        joined = 0
+        for text in texts:
+            digest = blake2b(f"toy/{points.method.name}/v1/{text}".encode(), digest_size=16).digest()
+            joined ^= int.from_bytes(digest, "little")
+        assert points.keys[position] == joined.to_bytes(16, "little")
+    # The same number on two axes, exchanged: two keys.
+    assert len(set(points.keys)) == len(points) == 12
+
+
+def test_distinct_points_stand_in_the_order_of_their_keys():
+    points = points_of(alpha=np.linspace(0, 1, 50).tolist())
+    twice = points.take(np.r_[3, 0:50, 7])
+    keys = [twice.keys[i] for i in twice.distinct]
+    assert keys == sorted(points.keys)
+    assert twice.distinct[keys.index(points.keys[3])] == 0
 
 
 def test_keys_do_not_depend_on_the_grid():

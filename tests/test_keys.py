@@ -1,30 +1,11 @@
-"""Columns of keys: digests as hashlib gives them, sorting, finding, distinct keys."""
+"""Columns of keys: sorting, finding, distinct keys."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from phasesweep import blake, hashing
 from phasesweep.cache.keys import distinct, find, leading, order, sortable
-
-
-@pytest.mark.parametrize("prefix", [0, 1, 48, 127, 128, 129, 300])
-@pytest.mark.parametrize("width", [1, 16, 80, 127, 128, 129, 256])
-def test_compiled_digests_are_those_of_hashlib(prefix, width):
-    """Messages that end before, at and after the ends of one, two and three blocks."""
-    rng = np.random.default_rng(prefix + 1000 * width)
-    rows = rng.integers(0, 256, size=(20, width), dtype=np.uint8)
-    begin = rng.bytes(prefix)
-    compiled = blake.compress_rows(np.frombuffer(begin, np.uint8), rows, hashing.SIZE)
-    np.testing.assert_array_equal(compiled, hashing._by_hashlib(begin, rows))
-
-
-def test_many_rows_and_few_rows_have_the_same_digests(monkeypatch):
-    rows = np.arange(120, dtype=np.uint8).reshape(30, 4)
-    few = hashing.digests(b"before", rows)
-    monkeypatch.setattr(hashing, "FEW", 10)
-    np.testing.assert_array_equal(hashing.digests(b"before", rows), few)
 
 
 def random_keys(count, *, alike=False, seed=0):
