@@ -101,10 +101,15 @@ def test_a_key_joins_the_digests_of_its_values():
     """Written out for one point, with an axis of many values, of one, and of none numeric."""
     points = points_of(MEASURE, alpha=[0.5, 1], dimension=8, seed={"count": 3}, pause=[0.5, 1])
     for position in (0, len(points) - 1):
-        texts = ["", *(f"{n}={points.method.axes[n].text(v)}" for n, v in points.point(position).items())]
+        texts = [
+            "",
+            *(f"{n}={points.method.axes[n].text(v)}" for n, v in points.point(position).items()),
+        ]
         joined = 0
         for text in texts:
-            digest = blake2b(f"toy/{points.method.name}/v1/{text}".encode(), digest_size=16).digest()
+            digest = blake2b(
+                f"toy/{points.method.name}/v1/{text}".encode(), digest_size=16
+            ).digest()
             joined ^= int.from_bytes(digest, "little")
         assert points.keys[position] == joined.to_bytes(16, "little")
     # The same number on two axes, exchanged: two keys.
@@ -186,7 +191,10 @@ def test_many_groups_are_cut_as_each_of_them_alone():
 
 
 def test_no_points_make_no_batches():
-    assert cut(points_of(MEASURE, alpha=1.0, dimension=8, seed=0).take(np.empty(0, int)), memory=1e9) == []
+    assert (
+        cut(points_of(MEASURE, alpha=1.0, dimension=8, seed=0).take(np.empty(0, int)), memory=1e9)
+        == []
+    )
 
 
 def test_batches_keep_to_time_and_memory():
