@@ -202,15 +202,19 @@ class Dense:
         further = tuple(max(pair) for pair in zip(before, column.shape[1:], strict=True))
         if further != before:
             shorter, self._cells = self._cells, self._empty(further)
-            self._cells[:, *(slice(n) for n in before)] = shorter
-        self._cells[target, *(slice(n) for n in column.shape[1:])] = column
+            self._cells[_part(slice(None), before)] = shorter
+        self._cells[_part(target, column.shape[1:])] = column
 
     def array(self) -> np.ndarray:
         """The array in its shape."""
         return self._cells.reshape((*self.shape, *self._cells.shape[1:]))
 
 
-def on_disk(folder: Path) -> Callable[..., np.ndarray]:
+def _part(cells: Any, further: tuple[int, ...]) -> tuple[Any, ...]:
+    return (cells, *(slice(length) for length in further))
+
+
+def on_disk(folder: Path | None) -> Callable[..., np.ndarray]:
     """What makes room for large arrays in nameless files of a folder instead of in memory."""
 
     def room(shape: tuple[int, ...], dtype: str) -> np.ndarray:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from phasesweep.cache.keys import order, sortable
+from phasesweep.cache.keys import distinct, sortable
 from phasesweep.cache.rows import KEY_BYTES
 from phasesweep.errors import UserError
 from phasesweep.sweepfile import MethodGrid
@@ -79,12 +79,7 @@ class Points:
     @cached_property
     def distinct(self) -> np.ndarray:
         """Position of the first point with each distinct key, in order of the keys."""
-        keys = sortable(self.key_table)
-        ranked = order(keys)
-        run = keys[ranked]
-        first = np.ones(len(run), dtype=bool)
-        first[1:] = run[1:] != run[:-1]
-        return ranked[first]
+        return distinct(sortable(self.key_table))
 
     @cached_property
     def keys(self) -> list[bytes]:
@@ -102,8 +97,8 @@ def _digests(points: Points, axis: str, prefix: str) -> np.ndarray:
     elif axis in points.values:
         values, inverse = points.values[axis], column
     else:
-        distinct, inverse = np.unique(column, return_inverse=True)
-        values = distinct.tolist()
+        entries, inverse = np.unique(column, return_inverse=True)
+        values = entries.tolist()
     return _digest_table([f"{prefix}{axis}={declared.text(v)}" for v in values])[inverse]
 
 

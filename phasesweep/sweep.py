@@ -32,6 +32,8 @@ from solvers.contract import Method, Status
 FLUSH_ROWS = 500
 FLUSH_SECONDS = 10.0
 FLUSH_BYTES = 64 * 2**20
+FLUSH_MOST_ROWS = 50_000
+"""As many as compaction puts together: a reader holds a whole segment."""
 FLUSH_SHARE = 0.1
 """Most of the time that flushes may take: where rows come fast or the disk is slow, they grow."""
 SMALL_SECONDS = 5.0
@@ -318,7 +320,8 @@ class _Collector:
         self._bytes += sum(array.nbytes for array in answer.observables.values())
         waited = time.monotonic() - self._flushed
         enough = self._rows >= FLUSH_ROWS and waited >= self._pause
-        if enough or self._bytes >= FLUSH_BYTES or waited > FLUSH_SECONDS:
+        full = self._rows >= FLUSH_MOST_ROWS or self._bytes >= FLUSH_BYTES
+        if enough or full or waited > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:

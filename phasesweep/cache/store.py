@@ -204,8 +204,8 @@ class Cache:
         if keys is None:
             asked = Ascending(self.present(*place).sorted_keys)
         else:
-            column = sortable(keys)[distinct(keys)]
-            asked = Ascending(column[np.argsort(column)])
+            column = sortable(keys)
+            asked = Ascending(column[distinct(column)])
         left = np.ones(len(asked), dtype=bool)
         for _ in range(ROUNDS):
             found = self._locate(place, asked)
