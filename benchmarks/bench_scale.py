@@ -1,17 +1,22 @@
 """A million points of a cheap theory through the whole engine, beside what scripts do per point.
 
-Stages run in processes of their own, so that the peak memory is the stage's.
+Stages run in processes of their own, so that the peak memory is the stage's. Processor time is
+printed beside wall time: on a machine with other users only the first says what the engine costs.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,7 @@ from benchmarks.bench_engine import enumeration_points, rows_of
 from benchmarks.common import arguments
 from phasesweep import api
 from phasesweep.cache import Cache
+from phasesweep.cache.keys import Ascending, distinct, sortable
 from phasesweep.sweep import missing, run
 from phasesweep.sweepfile import parse_sweep
 
@@ -42,22 +48,42 @@ def sweep_file(folder: Path, side: int, *, first: int = FIRST) -> Path:
     return path
 
 
-def measured(function: Callable[[Path], None], path: Path) -> tuple[float, float]:
-    """(seconds, peak MiB) of a stage in a process of its own, after its imports."""
+@dataclass(frozen=True)
+class Cost:
+    """What a stage took."""
+
+    wall: float
+    processor: float
+    memory: float
+    """Peak, MiB."""
+
+
+def measured(function: Callable[[Path], None], path: Path) -> Cost:
+    """A stage in a process of its own, after its imports."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(_measured, function, path).result()
 
 
-def _measured(function: Callable[[Path], None], path: Path) -> tuple[float, float]:
+def _measured(function: Callable[[Path], None], path: Path) -> Cost:
     import xarray  # noqa: F401
     import zarr  # noqa: F401
 
     parse_sweep(yaml.safe_load(path.read_text()), name=path.stem, where=str(path))
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     function(path)
-    seconds = time.perf_counter() - started
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    wall, processor = time.perf_counter() - started, time.process_time() - worked
+    return Cost(wall, processor, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def command(path: Path) -> Cost:
+    """`phasesweep plan` as a person types it: interpreter, imports and all."""
+    typed = [sys.executable, "-m", "phasesweep.cli", "plan", str(path), "--data", str(path.parent)]
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(typed, check=True, stdout=subprocess.DEVNULL)
+    after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - started
+    processor = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return Cost(wall, processor, math.nan)  # the peak of all children says nothing of this one
 
 
 def _points(path: Path) -> Any:
@@ -107,11 +133,22 @@ def imports(_: Path) -> None:
 def stages(side: int, folder: Path) -> None:
     """Every stage for side² points."""
     path = sweep_file(folder, side)
-    print(f"{side * side:,} points (imports alone: {measured(imports, path)[1]:.0f} MiB)")
-    for name, stage in STAGES.items():
-        seconds, memory = measured(stage, path)
-        each = 1e6 * seconds / side**2
-        print(f"    {name:<10} {seconds:8.2f} s {each:9.2f} microseconds/point {memory:8.0f} MiB")
+    count = side * side
+    print(f"{count:,} points (imports alone: {measured(imports, path).memory:.0f} MiB)")
+    found = {name: measured(stage, path) for name, stage in STAGES.items()}
+    found["the command"] = command(path)
+    for name, cost in found.items():
+        each = 1e6 * cost.processor / count
+        memory = "" if math.isnan(cost.memory) else f"{cost.memory:8.0f} MiB"
+        print(
+            f"    {name:<12} {cost.wall:8.2f} s wall {cost.processor:8.2f} s processor "
+            f"{each:9.2f} microseconds/point {memory}"
+        )
+    engine = {n: found[n].processor for n in ("compute", "plan", "dataset", "slices")}
+    beyond = 1e6 * (sum(engine.values()) - found["solve"].processor) / count
+    print(
+        f"    compute, plan again, dataset and slices beyond solve: {beyond:.2f} microseconds/point"
+    )
 
 
 def stored_already(sides: list[int], folder: Path) -> None:
@@ -122,9 +159,12 @@ def stored_already(sides: list[int], folder: Path) -> None:
         home.mkdir()
         measured(compute, sweep_file(home, side))
         path = sweep_file(home, 32, first=100_000 + number)
-        floor = measured(imports, path)[1]
-        seconds, memory = measured(compute, path)
-        print(f"    {side * side:>10,} {seconds:8.2f} s {memory - floor:8.1f} MiB beyond imports")
+        floor = measured(imports, path).memory
+        cost = measured(compute, path)
+        print(
+            f"    {side * side:>10,} {cost.processor:8.2f} s processor "
+            f"{cost.memory - floor:8.1f} MiB beyond imports"
+        )
 
 
 def alternatives(count: int, folder: Path) -> None:
@@ -166,17 +206,22 @@ def alternatives(count: int, folder: Path) -> None:
         run(points, Cache(folder / "together"), cluster=None, quiet=True)
 
     ways = {
-        "phasesweep, the same points": together,
+        "phasesweep": together,
         "one JSON file a point, not fsynced": in_files,
         "one Dask task a point, not stored": in_tasks,
         "joblib.Memory": in_joblib,
     }
     print(f"{len(points):,} points, solver included")
+    rates = {}
     for name, way in ways.items():
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         way()
-        seconds = time.perf_counter() - started
-        print(f"    {name:<40} {1e6 * seconds / len(points):10.1f} microseconds/point")
+        wall, rates[name] = time.perf_counter() - started, time.process_time() - worked
+        each, ratio = 1e6 / len(points), rates[name] / rates["phasesweep"]
+        print(
+            f"    {name:<36} {each * wall:10.1f} wall {each * rates[name]:10.1f} processor "
+            f"microseconds/point, ratio {ratio:.1f}"
+        )
 
 
 def _joblib_point(point: dict[str, Any], call: Callable[[], float]) -> float:
@@ -189,22 +234,33 @@ def many_segments(count: int, folder: Path) -> None:
     cache = Cache(folder / "segments")
     for start in range(0, 10 * count, 10):
         cache.write(rows_of(points.take(np.arange(start, start + 10))), {})
-    started = time.perf_counter()
-    present = Cache(folder / "segments").present("perceptron_storage", "enumeration", 1)
-    seconds = time.perf_counter() - started
-    print(f"opening {count:,} segments, {len(present):,} points: {seconds:.2f} s")
+    keys = points.key_table[:1000]
+    asked = Ascending(sortable(keys)[distinct(sortable(keys))])
+    fresh = Cache(folder / "segments")
+    ways: dict[str, Callable[[], object]] = {
+        "opened, every key merged": lambda: fresh.present("perceptron_storage", "enumeration", 1),
+        "1,000 keys looked up": lambda: fresh.locate("perceptron_storage", "enumeration", 1, asked),
+    }
+    print(f"a cache of {count:,} segments, {10 * count:,} points")
+    for name, way in ways.items():
+        started, worked = time.perf_counter(), time.process_time()
+        way()
+        wall, processor = time.perf_counter() - started, time.process_time() - worked
+        print(f"    {name:<28} {wall:8.2f} s wall {processor:8.2f} s processor")
 
 
 def main() -> None:
     """Print every table."""
     given = arguments(side=1000, few=1000, segments=10_000)
+    sides = [given.side // 10, round(given.side / 10**0.5), given.side]
+    sides = sides[-1:] if given.short else sides
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for side in (given.side // 10, int(given.side / 10**0.5), given.side):
+        for side in sides:
             home = folder / str(side)
             home.mkdir()
             stages(side, home)
-        stored_already([given.side // 10, int(given.side / 10**0.5), given.side], folder)
+        stored_already(sides, folder)
         alternatives(given.few, folder)
         many_segments(given.segments, folder)
 

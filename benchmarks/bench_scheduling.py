@@ -1,27 +1,39 @@
 """Ten million points on a thousand workers: where the driver saturates.
 
 Workers are simulated in virtual time. What the driver does for each task is measured first, with
-the real parts: a task through a real Dask scheduler, rows collected and written as real segments.
-Then one driver serves W workers, each of which has three tasks in flight, as a run does.
+the real parts, in processor time: an answer of a hundred rows through a real Dask scheduler over
+TCP (whose worker's share is counted too, so the figure is pessimistic), rows collected and written
+as real segments, manifests, the plan of a shard. What a disk takes to make a segment durable is
+taken to be `DISK_SECONDS`. Then one driver serves W workers, each of which has three tasks in
+flight, as a run does; at last several drivers share them, as shards of a sweep.
 """
 
 from __future__ import annotations
 
 import heapq
+import json
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.bench_engine import enumeration_points
 from benchmarks.common import arguments
 from phasesweep import sweep
-from phasesweep.batches import BATCH_SECONDS, Batch
+from phasesweep.batches import BATCH_SECONDS, Batch, cut
 from phasesweep.cache import Cache
-from phasesweep.grid import Points
-from phasesweep.worker import Answer
+from phasesweep.grid import Points, expand
+from phasesweep.jobs import write_manifest
+from phasesweep.sweepfile import single_method
+from phasesweep.worker import Answer, solve_task
+from solvers.contract import load_system
+
+PER_TASK = 100
+"""Rows of the tasks that are measured."""
+DISK_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -58,33 +70,68 @@ def collecting(points: Points, per_task: int, flush_rows: int, folder: Path) -> 
     sweep.FLUSH_ROWS, sweep.FLUSH_SHARE = flush_rows, 1.0
     try:
         collector = sweep._Collector(points, Cache(folder), "cpu", lambda rows: None)
-        started = time.perf_counter()
+        started = time.process_time()
         with collector:
             for part in parts:
                 collector.add(Batch(part, {}, 0.0, 0.0), given)
-        return (time.perf_counter() - started) / len(points)
+        return (time.process_time() - started) / len(points)
     finally:
         sweep.FLUSH_ROWS, sweep.FLUSH_SHARE = before
 
 
 def one_task(count: int) -> float:
-    """Seconds of a task that does nothing, through a real scheduler in this process."""
+    """Seconds of a task of a closed form, scheduler and worker in this process."""
     from distributed import Client, LocalCluster, as_completed
 
+    axes = {"alpha": np.linspace(0.1, 3, PER_TASK).tolist(), "dimension": 20}
+    method = load_system("perceptron_storage").methods["cover"]
+    (batch,) = cut(
+        expand(single_method(method, axes, "benchmark"), lambda *_: np.zeros(0)), memory=2**31
+    )
+    task = ("perceptron_storage", "cover", 1, [(len(batch), batch.values)], "cpu")
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=2,
+            threads_per_worker=1,
+            processes=False,
+            protocol="tcp",
+            dashboard_address=None,
         ) as cluster,
         Client(cluster) as client,
     ):
-        client.gather(client.map(int, range(50), pure=False))
-        started = time.perf_counter()
-        waiting = as_completed([client.submit(int, i, pure=False) for i in range(6)])
+
+        def submit() -> Any:
+            return client.submit(solve_task, *task, pure=False)
+
+        client.gather([submit() for _ in range(50)])
+        started = time.process_time()
+        waiting = as_completed([submit() for _ in range(6)])
         for number, future in enumerate(waiting):
             future.result()
+            future.release()
             if number < count:
-                waiting.add(client.submit(int, number, pure=False))
-        return (time.perf_counter() - started) / count
+                waiting.add(submit())
+        return (time.process_time() - started) / count
+
+
+def manifests(count: int, folder: Path) -> tuple[float, float]:
+    """Seconds to write one manifest with a hundred failures, and to read one."""
+    failure = {"point": {"alpha": 0.5, "dimension": 20, "seed": 7}, "message": "x" * 200}
+    report = asdict(sweep.Report(failures=[failure] * sweep.MANIFEST_FAILURES))
+    started = time.process_time()
+    for number in range(count):
+        write_manifest(folder / f"run.{number}.json", report)
+    written = time.process_time() - started
+    for number in range(count):
+        json.loads((folder / f"run.{number}.json").read_text())
+    return written / count, (time.process_time() - started - written) / count
+
+
+def planning(count: int) -> float:
+    """Seconds until a shard of a sweep of `count` points knows which are its own."""
+    started = time.process_time()
+    sweep.shard_of(enumeration_points(count), 1, 16)
+    return time.process_time() - started
 
 
 def served(
@@ -134,7 +181,8 @@ def served(
         now = max(driver, end)
         work = costs.task + per_task * costs.row
         held += per_task
-        if held >= sweep.FLUSH_ROWS and now - flushed >= pause:
+        full = held >= sweep.FLUSH_MOST_ROWS or now - flushed >= sweep.FLUSH_SECONDS
+        if full or (held >= sweep.FLUSH_ROWS and now - flushed >= pause):
             work += costs.flush
             segments, held, flushed = segments + 1, 0, now + work
             pause = costs.flush * (1.0 / share - 1.0)
@@ -146,27 +194,34 @@ def served(
 
 def main() -> None:
     """Measure the driver, then let it serve more and more workers."""
-    given = arguments(points=10_000_000, rows=200_000, tasks=2000)
+    given = arguments(points=10_000_000, rows=200_000, tasks=1000, manifests=1000)
     points = enumeration_points(given.rows)
     with tempfile.TemporaryDirectory() as name:
-        plain = collecting(points, 100, len(points), Path(name) / "one")
-        often = collecting(points, 100, 500, Path(name) / "many")
-    costs = Costs(one_task(given.tasks), plain, max(0.0, 500 * (often - plain)))
+        folder = Path(name)
+        plain = collecting(points, PER_TASK, 50_000, folder / "one")
+        often = collecting(points, PER_TASK, 500, folder / "many")
+        written, read = manifests(given.manifests, folder)
+    flush = max(0.0, 500 * (often - plain)) + DISK_SECONDS
+    costs = Costs(one_task(given.tasks), plain, flush)
     print(
-        f"the driver: {1e3 * costs.task:.2f} ms a task, {1e6 * costs.row:.1f} microseconds a row, "
-        f"{1e3 * costs.flush:.1f} ms a segment"
+        f"the driver: {1e3 * costs.task:.2f} ms a task of {PER_TASK} rows, "
+        f"{1e6 * costs.row:.1f} microseconds a row, {1e3 * costs.flush:.1f} ms a segment, "
+        f"of which {1e3 * DISK_SECONDS:g} ms are the disk's"
     )
+    print(f"a manifest: {1e3 * written:.2f} ms to write, {1e3 * read:.2f} ms to read")
+    print(f"the plan of one shard of {given.points:,} points: {planning(given.points):.1f} s")
     print(f"{given.points:,} points; `plain`: tasks of a batch, a segment for every 500 rows")
-    print("    seconds/point  workers  policy    makespan  workers busy  driver busy  segments")
+    print("    seconds/point  workers  drivers  policy    makespan  workers busy  driver  segments")
     for seconds in (0.001, 0.01, 0.1):
-        for workers in (10, 100, 1000):
-            long = sweep.task_seconds(given.points * seconds, workers)
+        for workers, drivers in ((10, 1), (100, 1), (1000, 1), (1000, 16)):
+            own, part = workers // drivers, given.points // drivers
+            long = sweep.task_seconds(part * seconds, own)
             policies = {"plain": (1.0, 0.0), "adapted": (sweep.FLUSH_SHARE, long)}
             for name, (share, task) in policies.items():
-                found = served(workers, given.points, seconds, costs, share, task)
+                found = served(own, part, seconds, costs, share, task)
                 print(
-                    f"    {seconds:13g} {workers:8d}  {name:<8} {found[0]:9.0f} s "
-                    f"{found[1]:13.0%} {found[2]:12.0%} {found[3]:9,d}",
+                    f"    {seconds:13g} {workers:8d} {drivers:8d}  {name:<8} {found[0]:9.0f} s "
+                    f"{found[1]:13.0%} {found[2]:7.0%} {found[3] * drivers:9,d}",
                     flush=True,
                 )
 

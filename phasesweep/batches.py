@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -59,58 +61,90 @@ def cut(points: Points, *, memory: float, seconds: float = BATCH_SECONDS) -> lis
     """Batches of all the points; `memory` is what one worker has, in bytes.
 
     The order of the points is kept inside a group, and the cuts depend on the points alone, so the
-    same points are always cut in the same way.
+    same points are always cut in the same way. A declared cost does not depend on the seed: groups
+    that differ in nothing else are cut alike, which a million of them need.
     """
+    method = points.method
+    order, starts = _groups(points)
+    first = order[starts]
+    columns = {n: points.columns[n][order] for n in method.columns}
+    codes = {n: points.columns[n][first].tolist() for n in method.single}
+    heads = {
+        n: [points.values[n][code] for code in entries] if n in points.values else entries
+        for n, entries in codes.items()
+    }
+    unlike = [n for n in codes if n != "seed"]
     batches: list[Batch] = []
-    for index in _groups(points):
-        values = _values(points, index)
-        cost = declared_seconds(points.method, len(index), values)
-        held, shared = declared_memory(points.method, len(index), values)
-        allowed = memory * MEMORY_SHARE
-        start = 0
-        # Cumulative sums make each cut one search instead of a walk over the points.
-        spent, filled = np.cumsum(cost), np.cumsum(held)
-        while start < len(index):
-            before_s, before_m = (spent[start - 1], filled[start - 1]) if start else (0.0, 0.0)
-            stop = min(
-                np.searchsorted(spent, before_s + seconds, "right"),
-                np.searchsorted(filled, before_m + allowed - shared, "right"),
-                start + MAX_BATCH_POINTS,
-                len(index),
-            )
-            stop = max(int(stop), start + 1)
-            chosen = index[start:stop]
-            part = {
-                n: v[start:stop] if n in points.method.columns else v for n, v in values.items()
-            }
-            batches.append(
-                Batch(
-                    chosen,
-                    part,
-                    float(spent[stop - 1] - before_s),
-                    float(filled[stop - 1] - before_m) + shared,
-                )
-            )
-            start = stop
+    known: dict[tuple, list[_Part]] = {}
+    for group, (start, stop) in enumerate(pairwise([*starts.tolist(), len(points)])):
+        values: dict[str, Any] = {n: c[start:stop] for n, c in columns.items()}
+        content = blake2b(digest_size=16)
+        for column in values.values():
+            content.update(column)
+        values |= {n: entries[group] for n, entries in heads.items()}
+        alike = (stop - start, content.digest(), *(codes[n][group] for n in unlike))
+        parts = known.get(alike)
+        if parts is None:
+            parts = known[alike] = _parts(method, stop - start, values, memory, seconds)
+        for part in parts:
+            chosen = order[start + part.start : start + part.stop]
+            own = {n: v[part.start : part.stop] if n in columns else v for n, v in values.items()}
+            batches.append(Batch(chosen, own, part.seconds, part.memory))
     return batches
 
 
-def _groups(points: Points) -> list[np.ndarray]:
-    """Positions of the points that agree on every single-valued axis, in order of appearance."""
-    single = points.method.single
-    if not single or not len(points):
-        return [np.arange(len(points))] if len(points) else []
+@dataclass(frozen=True)
+class _Part:
+    """One batch of a group: where it starts and stops there, its declared seconds and bytes."""
+
+    start: int
+    stop: int
+    seconds: float
+    memory: float
+
+
+def _parts(
+    method: Method, count: int, values: Mapping[str, Any], memory: float, seconds: float
+) -> list[_Part]:
+    """Where to cut one group."""
+    cost = declared_seconds(method, count, values)
+    held, shared = declared_memory(method, count, values)
+    allowed = memory * MEMORY_SHARE
+    # Cumulative sums make each cut one search instead of a walk over the points.
+    spent, filled = np.cumsum(cost), np.cumsum(held)
+    parts: list[_Part] = []
+    start = 0
+    while start < count:
+        before_s, before_m = (spent[start - 1], filled[start - 1]) if start else (0.0, 0.0)
+        stop = min(
+            np.searchsorted(spent, before_s + seconds, "right"),
+            np.searchsorted(filled, before_m + allowed - shared, "right"),
+            start + MAX_BATCH_POINTS,
+            count,
+        )
+        stop = max(int(stop), start + 1)
+        used, needed = float(spent[stop - 1] - before_s), float(filled[stop - 1] - before_m)
+        parts.append(_Part(start, stop, used, needed + shared))
+        start = stop
+    return parts
+
+
+def _groups(points: Points) -> tuple[np.ndarray, np.ndarray]:
+    """(positions of the points, group after group; where each group starts there).
+
+    A group agrees on every single-valued axis; groups stand in the order of their first points.
+    """
     code = np.zeros(len(points), np.int64)
-    for axis in single:
-        distinct, inverse = np.unique(points.columns[axis], return_inverse=True)
+    for axis in points.method.single:
+        column = points.columns[axis]
+        if np.all(column == column[:1]):
+            continue
+        distinct, inverse = np.unique(column, return_inverse=True)
         # Renumber at each step so that the product of many axes cannot overflow.
         _, code = np.unique(code * len(distinct) + inverse, return_inverse=True)
-    order = np.argsort(code, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(code[order])) + 1)
-    return sorted(groups, key=lambda group: group[0])
-
-
-def _values(points: Points, index: np.ndarray) -> dict[str, Any]:
-    method = points.method
-    columns = {n: points.columns[n][index] for n in method.columns}
-    return columns | {n: points.value(n, int(index[0])) for n in method.single}
+    _, first, sizes = np.unique(code, return_index=True, return_counts=True)
+    appearance = np.argsort(first)
+    rank = np.empty(len(first), np.int64)
+    rank[appearance] = np.arange(len(first))
+    starts = np.cumsum(sizes[appearance]) - sizes[appearance]
+    return np.argsort(rank[code], kind="stable"), starts

@@ -13,11 +13,13 @@ CF flags, and come back as words from `open_dataset`.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
+import tempfile
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phasesweep.cache import Cache, Rows
-from phasesweep.cache.keys import distinct, find, order, sortable
+from phasesweep.cache.keys import Ascending, sortable
 from phasesweep.grid import Points
 from phasesweep.provenance import provenance
 from phasesweep.sweepfile import Sweep
@@ -39,6 +41,8 @@ BUILDING = ".building"
 WINDOW, WINDOW_AXIS = "window", "window_axis"
 CHUNK_CELLS = 2**17
 SHARD_CELLS = 2**23
+IN_MEMORY_BYTES = 2**26
+"""Larger arrays lie on the disk while a dataset is built."""
 BOOKKEEPING = {
     "status": Observable("how the point ended", labels=tuple(s.name.lower() for s in Status)),
     "steps": Observable("steps taken", kind="integer"),
@@ -48,11 +52,16 @@ BOOKKEEPING = {
 COMMENT = "NaN where a cell was not asked, failed, or has no value"
 
 
-def method_dataset(points: Points, blocks: Iterable[Rows]) -> xr.Dataset:
-    """The dense dataset of one method: `points` set its axes, `blocks` of rows fill it."""
+def method_dataset(
+    points: Points, blocks: Iterable[Rows], room: Callable[..., np.ndarray] = np.empty
+) -> xr.Dataset:
+    """The dense dataset of one method: `points` set its axes, `blocks` of rows fill it.
+
+    Blocks are taken one after the other and not kept. `room(shape, dtype)` gives the arrays.
+    """
     import xarray as xr
 
-    method, blocks = points.method, list(blocks)
+    method = points.method
     window = _window_axis(points)
     coordinates = {axis: _axis_values(points, axis) for axis in points.columns if axis != window}
     dims = [axis for axis, values in coordinates.items() if len(values) > 1]
@@ -60,40 +69,34 @@ def method_dataset(points: Points, blocks: Iterable[Rows]) -> xr.Dataset:
     if window and points.window:
         dims, shape = [*dims, WINDOW], (*shape, int(points.window[1].max()) + 1)
     cells = _cells(points, coordinates, dims, shape)
-    keys = sortable(points.key_table)
-    first = distinct(points.key_table)
-    first = first[order(keys[first])]
-    ascending = keys[first]
-    targets, sources = [], []
-    for rows in blocks:
-        at = find(ascending, sortable(rows.keys))
-        sources.append(np.flatnonzero(at >= 0))
-        targets.append(cells[first[at[at >= 0]]])
+    first = points.distinct
+    held = Ascending(sortable(points.key_table[first]))
     further = _further_coordinates(points, coordinates)
     lengths = {dims[-1]: data.shape[-1] for dims, data, _ in further.values()}
-    variables = {}
-    for name, observable in method.observables.items():
-        columns = [
-            rows.observables[name][source] for rows, source in zip(blocks, sources, strict=True)
-        ]
-        lost = [
-            rows.status[source] == Status.FAILED
-            for rows, source in zip(blocks, sources, strict=True)
-        ]
-        filled = dense(observable, shape, columns, targets, lost, lengths)
-        variables[name] = ((*dims, *observable.dims), filled, describe_observable(name, observable))
-    for name, observable in BOOKKEEPING.items():
-        columns = [
-            getattr(rows, name)[source] for rows, source in zip(blocks, sources, strict=True)
-        ]
-        filled = dense(observable, shape, columns, targets)
-        variables[name] = (tuple(dims), filled, describe_observable(name, observable))
-    asked = len(first)
-    found = sum(len(target) for target in targets)
-    failed = sum(
-        int(np.sum(rows.status[s] == Status.FAILED))
-        for rows, s in zip(blocks, sources, strict=True)
-    )
+    filled = {
+        name: Dense(observable, shape, lengths, room)
+        for name, observable in (method.observables | BOOKKEEPING).items()
+    }
+    found = failed = 0
+    sources: dict[str, Any] = {}
+    for rows in blocks:
+        at = held.find(sortable(rows.keys))
+        source = np.flatnonzero(at >= 0)
+        target, lost = cells[first[at[source]]], rows.status[source] == Status.FAILED
+        for name in method.observables:
+            filled[name].put(target[~lost], rows.observables[name][source[~lost]])
+        for name in BOOKKEEPING:
+            filled[name].put(target, getattr(rows, name)[source])
+        found, failed = found + len(source), failed + int(lost.sum())
+        sources |= _sources(rows)
+    variables = {
+        name: (
+            (*dims, *dense.observable.dims),
+            dense.array(),
+            describe_observable(name, dense.observable),
+        )
+        for name, dense in filled.items()
+    }
     attributes = {
         "Conventions": "CF-1.11",
         "title": f"{method.system.title}: {method.name}",
@@ -103,10 +106,10 @@ def method_dataset(points: Points, blocks: Iterable[Rows]) -> xr.Dataset:
         "role": method.role,
         "version": method.version,
         "size": method.size or "",
-        "points_asked": asked,
+        "points_asked": len(first),
         "points_present": found,
         "points_failed": failed,
-        "computed": json.dumps(_sources(blocks)),
+        "computed": json.dumps(list(sources.values())),
     }
     coords = {axis: _coordinate(points, axis, values) for axis, values in coordinates.items()}
     coords |= further
@@ -167,32 +170,60 @@ def _cells(
     return np.ravel_multi_index(index, shape)
 
 
-def dense(
-    observable: Observable,
-    shape: tuple[int, ...],
-    columns: list[np.ndarray],
-    targets: list[np.ndarray],
-    lost: list[np.ndarray] | None = None,
-    at_least: Mapping[str, int] | None = None,
-) -> np.ndarray:
-    """One dense array from columns of rows; further axes are padded to the longest.
+class Dense:
+    """One dense array, filled from columns of rows; further axes are padded to the longest.
 
-    `lost` says which rows failed; `at_least` gives lengths of further axes, for when all have.
+    `at_least` gives lengths of further axes, for when all have.
     """
-    lengths = np.zeros((1 + len(columns), len(observable.dims)), int)
-    lengths[0] = [(at_least or {}).get(dim, 0) for dim in observable.dims]
-    for row, column in zip(lengths[1:], columns, strict=True):
-        row[:] = column.shape[1:]
-    further = tuple(lengths.max(axis=0))
-    words = bool(observable.labels)
-    array = np.full(
-        (int(np.prod(shape)), *further), -1 if words else np.nan, "i1" if words else "f8"
-    )
-    for position, (column, target) in enumerate(zip(columns, targets, strict=True)):
-        good = slice(None) if lost is None else ~lost[position]
-        cells: tuple[Any, ...] = (target[good], *(slice(n) for n in column.shape[1:]))
-        array[cells] = column[good]
-    return array.reshape((*shape, *further))
+
+    def __init__(
+        self,
+        observable: Observable,
+        shape: tuple[int, ...],
+        at_least: Mapping[str, int] | None = None,
+        room: Callable[..., np.ndarray] = np.empty,
+    ) -> None:
+        self.observable = observable
+        self.shape = shape
+        self._room = room
+        self._cells = self._empty(tuple((at_least or {}).get(dim, 0) for dim in observable.dims))
+
+    def _empty(self, further: tuple[int, ...]) -> np.ndarray:
+        words = bool(self.observable.labels)
+        cells = self._room((math.prod(self.shape), *further), "i1" if words else "f8")
+        cells[...] = -1 if words else np.nan
+        return cells
+
+    def put(self, target: np.ndarray, column: np.ndarray) -> None:
+        """Set the cells `target`, positions in the flattened array."""
+        before = self._cells.shape[1:]
+        if not len(target):
+            return
+        further = tuple(max(pair) for pair in zip(before, column.shape[1:], strict=True))
+        if further != before:
+            shorter, self._cells = self._cells, self._empty(further)
+            self._cells[_part(slice(None), before)] = shorter
+        self._cells[_part(target, column.shape[1:])] = column
+
+    def array(self) -> np.ndarray:
+        """The array in its shape."""
+        return self._cells.reshape((*self.shape, *self._cells.shape[1:]))
+
+
+def _part(cells: Any, further: tuple[int, ...]) -> tuple[Any, ...]:
+    return (cells, *(slice(length) for length in further))
+
+
+def on_disk(folder: Path | None) -> Callable[..., np.ndarray]:
+    """What makes room for large arrays in nameless files of a folder instead of in memory."""
+
+    def room(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        if math.prod(shape) * np.dtype(dtype).itemsize < IN_MEMORY_BYTES:
+            return np.empty(shape, dtype)
+        with tempfile.TemporaryFile(dir=folder) as file:  # the mapping keeps it
+            return np.memmap(file, dtype, "w+", shape=shape)
+
+    return room
 
 
 def describe_observable(name: str, observable: Observable) -> dict[str, Any]:
@@ -258,26 +289,28 @@ def _further_coordinates(points: Points, coordinates: Mapping[str, list[Any]]) -
     return found
 
 
-def _sources(blocks: list[Rows]) -> list[Any]:
-    """The distinct places that the rows came from."""
-    distinct: dict[str, Any] = {}
-    for rows in blocks:
-        for value in rows.source.values if rows.source is not None else []:
-            place = {k: v for k, v in value.items() if k not in ("created", "declared_seconds")}
-            distinct.setdefault(json.dumps(place, sort_keys=True, default=str), place)
-    return list(distinct.values())
+def _sources(rows: Rows) -> dict[str, Any]:
+    """The distinct places that rows came from, each under its text."""
+    found: dict[str, Any] = {}
+    for value in rows.source.values if rows.source is not None else []:
+        place = {k: v for k, v in value.items() if k not in ("created", "declared_seconds")}
+        found.setdefault(json.dumps(place, sort_keys=True, default=str), place)
+    return found
 
 
 def build(sweep: Sweep, points: Mapping[str, Points], cache: Cache, root: Path) -> dict[str, Any]:
     """Write a sweep's dataset under `root`/datasets and swap it in; returns counts per method."""
     import xarray as xr
 
+    folder = root / "datasets"
+    folder.mkdir(parents=True, exist_ok=True)
     groups: dict[str, xr.Dataset] = {}
     for name, asked in points.items():
         method = asked.method
-        found = cache.read(method.system.name, method.name, method.version, asked.key_table)
-        groups[f"/{name}"] = method_dataset(asked, found.blocks)
-        groups[f"/{name}"].attrs["segments_damaged"] = len(found.damaged)
+        place = method.system.name, method.name, method.version
+        blocks = cache.blocks(*place, asked.key_table)
+        groups[f"/{name}"] = method_dataset(asked, blocks, on_disk(folder))
+        groups[f"/{name}"].attrs["segments_damaged"] = len(cache.damaged(*place))
     attributes = {
         "title": sweep.title,
         "sweep": sweep.name,
@@ -289,8 +322,6 @@ def build(sweep: Sweep, points: Mapping[str, Points], cache: Cache, root: Path) 
         "provenance": json.dumps(provenance("cpu")),
     }
     tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=attributes), **groups}, name=sweep.name)
-    folder = root / "datasets"
-    folder.mkdir(parents=True, exist_ok=True)
     fresh = folder / f".{sweep.name}.{os.getpid()}-{os.urandom(4).hex()}{BUILDING}"
     encoding = {
         path: {n: _layout(v.shape) for n, v in ds.data_vars.items() if v.size > CHUNK_CELLS}

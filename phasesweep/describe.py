@@ -14,7 +14,6 @@ from tabulate import tabulate
 
 from phasesweep import api
 from phasesweep.cache import Cache
-from phasesweep.cache.keys import distinct
 from phasesweep.cluster import available_cores
 from phasesweep.errors import UserError
 from phasesweep.outline import read_outline
@@ -199,7 +198,7 @@ def plan(sources: Sequence[str], data: str | None, as_json: bool) -> str:
         for name, points in api.sweep_points(sweep, cache).items():
             todo, failed = missing(points, cache)
             seconds, memory = estimate(points.method, points.take(todo))
-            total = len(distinct(points.key_table))
+            total = len(points.distinct)
             found.append(
                 {
                     "sweep": sweep.name,

@@ -1,8 +1,10 @@
 """From a method's grid to points and their keys, column by column.
 
 A key is a 128-bit hash of (system, method, version, canonical values of every axis). Each
-distinct value is hashed once; a row's key is the hash of its values' hashes, so a million points
-take seconds.
+distinct value is hashed once, with its axis, method and version; a row's key is the exclusive or of
+its values' hashes (Zobrist, 1970). Two different points have the same key with the probability
+that two random numbers of 128 bits are equal, as if each row were hashed by itself, and a million
+points take a tenth of a second.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from phasesweep.cache.keys import distinct, sortable
 from phasesweep.cache.rows import KEY_BYTES
 from phasesweep.errors import UserError
-from phasesweep.hashing import digests
 from phasesweep.sweepfile import MethodGrid
 from solvers.axes import REQUIRED, Axis, canonical_float
 from solvers.contract import Method
@@ -66,10 +68,18 @@ class Points:
     @cached_property
     def key_table(self) -> np.ndarray:
         """The keys as the cache wants them, (n, 16) uint8."""
-        parts = [_digests(self, axis) for axis in sorted(self.columns)]
         method = self.method
-        prefix = f"{method.system.name}/{method.name}/v{method.version}/".encode()
-        return digests(prefix, np.concatenate(parts, axis=1))
+        prefix = f"{method.system.name}/{method.name}/v{method.version}/"
+        table = np.empty((len(self), KEY_BYTES // 8), np.uint64)
+        table[:] = _digest_table([prefix])
+        for axis in self.columns:
+            table ^= _digests(self, axis, prefix)
+        return table.view(np.uint8)
+
+    @cached_property
+    def distinct(self) -> np.ndarray:
+        """Position of the first point with each distinct key, in order of the keys."""
+        return distinct(sortable(self.key_table))
 
     @cached_property
     def keys(self) -> list[bytes]:
@@ -78,17 +88,23 @@ class Points:
         return [data[at : at + KEY_BYTES] for at in range(0, len(data), KEY_BYTES)]
 
 
-def _digests(points: Points, axis: str) -> np.ndarray:
-    """(n, 16) bytes: the hash of `axis=value` for every point."""
+def _digests(points: Points, axis: str, prefix: str) -> np.ndarray:
+    """The hash of `axis=value` of every point, or one row if all have the same value."""
     declared = points.method.axes[axis]
     column = points.columns[axis]
-    if axis in points.values:
-        texts, inverse = [declared.text(v) for v in points.values[axis]], column
+    if len(column) and np.all(column == column[0]):
+        values, inverse = [points.value(axis, 0)], np.zeros(1, np.int64)
+    elif axis in points.values:
+        values, inverse = points.values[axis], column
     else:
-        distinct, inverse = np.unique(column, return_inverse=True)
-        texts = [declared.text(v) for v in distinct.tolist()]
-    table = b"".join(blake2b(f"{axis}={t}".encode(), digest_size=KEY_BYTES).digest() for t in texts)
-    return np.frombuffer(table, np.uint8).reshape(-1, KEY_BYTES)[inverse]
+        entries, inverse = np.unique(column, return_inverse=True)
+        values = entries.tolist()
+    return _digest_table([f"{prefix}{axis}={declared.text(v)}" for v in values])[inverse]
+
+
+def _digest_table(texts: list[str]) -> np.ndarray:
+    table = b"".join(blake2b(text.encode(), digest_size=KEY_BYTES).digest() for text in texts)
+    return np.frombuffer(table, np.uint64).reshape(-1, KEY_BYTES // 8)
 
 
 def expand(grid: MethodGrid, centres: Centres, where: str = "") -> Points:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phasesweep.cache import Cache, Coded
-from phasesweep.dataset import BOOKKEEPING, dense, describe_observable
+from phasesweep.dataset import BOOKKEEPING, Dense, describe_observable
 from phasesweep.errors import UserError, unknown
 from phasesweep.windows import widen, with_index
 from solvers.axes import Axis, File
@@ -88,18 +88,15 @@ def points_table(method: Method, cache: Cache, chosen: Mapping[str, Any]) -> xr.
     count = sum(len(rows) for rows in blocks)
     ends = np.cumsum([0, *(len(rows) for rows in blocks)])
     targets = [np.arange(a, b) for a, b in pairwise(ends)]
-    lost = [rows.status == Status.FAILED for rows in blocks]
     variables, coords = {}, {}
-    for name, observable in method.observables.items():
-        filled = dense(observable, (count,), [r.observables[name] for r in blocks], targets, lost)
-        variables[name] = (
-            ("point", *observable.dims),
-            filled,
-            describe_observable(name, observable),
-        )
-    for name, observable in BOOKKEEPING.items():
-        filled = dense(observable, (count,), [getattr(r, name) for r in blocks], targets)
-        variables[name] = (("point",), filled, describe_observable(name, observable))
+    for name, observable in (method.observables | BOOKKEEPING).items():
+        dense = Dense(observable, (count,))
+        for rows, target in zip(blocks, targets, strict=True):
+            good = slice(None) if name in BOOKKEEPING else rows.status != Status.FAILED
+            column = getattr(rows, name) if name in BOOKKEEPING else rows.observables[name]
+            dense.put(target[good], column[good])
+        described = describe_observable(name, observable)
+        variables[name] = (("point", *observable.dims), dense.array(), described)
     texts = [np.array(rows.messages.decode(), dtype=str) for rows in blocks]
     variables["message"] = (
         ("point",),

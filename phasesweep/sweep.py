@@ -19,7 +19,7 @@ import numpy as np
 
 from phasesweep.batches import Batch, cut
 from phasesweep.cache import Cache, Coded, Rows
-from phasesweep.cache.keys import distinct
+from phasesweep.cache.keys import Ascending, sortable
 from phasesweep.cluster import DEFAULT_WORKER_MEMORY, Cluster, ClusterFile, open_cluster
 from phasesweep.errors import StoppedError, UserError
 from phasesweep.grid import Points
@@ -32,6 +32,8 @@ from solvers.contract import Method, Status
 FLUSH_ROWS = 500
 FLUSH_SECONDS = 10.0
 FLUSH_BYTES = 64 * 2**20
+FLUSH_MOST_ROWS = 50_000
+"""As many as compaction puts together: a reader holds a whole segment."""
 FLUSH_SHARE = 0.1
 """Most of the time that flushes may take: where rows come fast or the disk is slow, they grow."""
 SMALL_SECONDS = 5.0
@@ -81,12 +83,12 @@ def missing(points: Points, cache: Cache) -> tuple[np.ndarray, int]:
     Points that failed are asked again: a failure is an exception, which a lost worker can also
     cause.
     """
-    method = points.method
+    method, first = points.method, points.distinct
     place = method.system.name, method.name, method.version
-    status = cache.locate(*place, points.key_table).status
+    asked = Ascending(sortable(points.key_table[first]))
+    status = cache.locate(*place, asked).status
     wanted = np.flatnonzero((status < 0) | (status == Status.FAILED))
-    todo = wanted[distinct(points.key_table[wanted])]
-    return todo, int(np.count_nonzero(status[todo] == Status.FAILED))
+    return np.sort(first[wanted]), int(np.count_nonzero(status[wanted] == Status.FAILED))
 
 
 def shard_of(points: Points, shard: int, shards: int) -> Points:
@@ -117,7 +119,7 @@ def run(
     without one, such work goes to local processes.
     """
     started = time.monotonic()
-    asked = len(distinct(points.key_table))
+    asked = len(points.distinct)
     todo, _ = missing(points, cache)
     method = points.method
     damaged = cache.damaged(method.system.name, method.name, method.version)
@@ -318,7 +320,8 @@ class _Collector:
         self._bytes += sum(array.nbytes for array in answer.observables.values())
         waited = time.monotonic() - self._flushed
         enough = self._rows >= FLUSH_ROWS and waited >= self._pause
-        if enough or self._bytes >= FLUSH_BYTES or waited > FLUSH_SECONDS:
+        full = self._rows >= FLUSH_MOST_ROWS or self._bytes >= FLUSH_BYTES
+        if enough or full or waited > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:

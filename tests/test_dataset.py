@@ -12,12 +12,13 @@ import xarray as xr
 import phasesweep
 from phasesweep.api import build_dataset, solve_points, sweep_points
 from phasesweep.cache import Cache
-from phasesweep.dataset import _layout
+from phasesweep.dataset import Dense, _layout, on_disk
 from phasesweep.errors import UserError
 from phasesweep.query import open_dataset
 from phasesweep.sweep import run
 from phasesweep.sweepfile import read_sweep
 from phasesweep.windows import widen
+from solvers.contract import Observable
 
 
 def compute(sweep, data, only=None):
@@ -220,6 +221,34 @@ def test_chunks_are_small_and_shards_are_whole_chunks(shape):
     assert np.prod(layout["chunks"]) <= 2**17
     assert np.prod(layout["shards"]) <= 2**23
     assert all(s % c == 0 for s, c in zip(layout["shards"], layout["chunks"], strict=True))
+
+
+@pytest.mark.parametrize("room", [np.empty, on_disk(None)])
+def test_blocks_may_come_in_any_order_and_length(room, monkeypatch):
+    monkeypatch.setattr("phasesweep.dataset.IN_MEMORY_BYTES", 0)
+    dense = Dense(Observable("path", dims=("time",)), (2, 2), {"time": 1}, room)
+    assert np.isnan(dense.array()).all()
+    assert dense.array().shape == (2, 2, 1)
+    dense.put(np.array([3, 0]), np.array([[1.0, 2], [3, 4]]))
+    dense.put(np.array([1]), np.array([[5.0, 6, 7]]))
+    dense.put(np.array([], int), np.zeros((0, 9)))
+    dense.put(np.array([2]), np.zeros((1, 0)))
+    nan = np.nan
+    np.testing.assert_array_equal(
+        dense.array().reshape(4, 3), [[3, 4, nan], [5, 6, 7], [nan] * 3, [1, 2, nan]]
+    )
+    assert isinstance(dense.array(), np.memmap) == (room is not np.empty)
+
+
+def test_a_dataset_too_large_for_memory_is_the_same(toy, tmp_path, monkeypatch):
+    """Arrays on the disk while it is built; nothing of them is left."""
+    (tmp_path / "cache").symlink_to(toy / "cache")
+    monkeypatch.setattr("phasesweep.dataset.IN_MEMORY_BYTES", 0)
+    build_dataset("toy", tmp_path)
+    small, large = (phasesweep.open("toy", data=data) for data in (toy, tmp_path))
+    for name in small.children:
+        xr.testing.assert_identical(small[name].to_dataset(), large[name].to_dataset())
+    assert len(list((tmp_path / "datasets").iterdir())) == 2  # the link and its folder
 
 
 def test_large_datasets_are_sharded(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import blake2b
 
 import numpy as np
 import pytest
@@ -96,6 +97,33 @@ def test_keys_tell_everything_apart():
     assert all(len(key) == 16 for key in keys)
 
 
+def test_a_key_joins_the_digests_of_its_values():
+    """Written out for one point, with an axis of many values, of one, and of none numeric."""
+    points = points_of(MEASURE, alpha=[0.5, 1], dimension=8, seed={"count": 3}, pause=[0.5, 1])
+    for position in (0, len(points) - 1):
+        texts = [
+            "",
+            *(f"{n}={points.method.axes[n].text(v)}" for n, v in points.point(position).items()),
+        ]
+        joined = 0
+        for text in texts:
+            digest = blake2b(
+                f"toy/{points.method.name}/v1/{text}".encode(), digest_size=16
+            ).digest()
+            joined ^= int.from_bytes(digest, "little")
+        assert points.keys[position] == joined.to_bytes(16, "little")
+    # The same number on two axes, exchanged: two keys.
+    assert len(set(points.keys)) == len(points) == 12
+
+
+def test_distinct_points_stand_in_the_order_of_their_keys():
+    points = points_of(alpha=np.linspace(0, 1, 50).tolist())
+    twice = points.take(np.r_[3, 0:50, 7])
+    keys = [twice.keys[i] for i in twice.distinct]
+    assert keys == sorted(points.keys)
+    assert twice.distinct[keys.index(points.keys[3])] == 0
+
+
 def test_keys_do_not_depend_on_the_grid():
     grown = (
         points_of(alpha=[0.5, 1, 2], kappa=[0, 1])
@@ -135,6 +163,38 @@ def test_batches_have_one_value_of_what_is_shared():
     for batch in batches:
         assert np.ndim(batch.values["dimension"]) == np.ndim(batch.values["seed"]) == 0
         assert batch.values["alpha"].tolist() == [0.5, 1, 1.5]
+
+
+def test_many_groups_are_cut_as_each_of_them_alone():
+    """Seeds are cut alike; other sizes, other alphas and longer groups are not."""
+    points = points_of(
+        MEASURE,
+        alpha=np.linspace(0, 1, 7).tolist(),
+        dimension=[8, 16],
+        seed={"count": 5},
+        pause=[0.5, 2],
+    )
+    points = points.take(np.random.default_rng(0).permutation(len(points))[:120])
+    batches = cut(points, memory=1e9, seconds=3)
+    first: dict[tuple, list[int]] = {}
+    for i in range(len(points)):
+        group = tuple(points.value(n, i) for n in points.method.single)
+        first.setdefault(group, []).append(i)
+    alone = [(g, b) for g in first.values() for b in cut(points.take(g), memory=1e9, seconds=3)]
+    assert len(batches) == len(alone) > len(first) == 10
+    for batch, (group, expected) in zip(batches, alone, strict=True):
+        np.testing.assert_array_equal(batch.index, np.array(group)[expected.index])
+        assert (batch.seconds, batch.memory) == (expected.seconds, expected.memory)
+        for name, value in expected.values.items():
+            np.testing.assert_array_equal(batch.values[name], value)
+            assert type(batch.values[name]) is type(value)
+
+
+def test_no_points_make_no_batches():
+    assert (
+        cut(points_of(MEASURE, alpha=1.0, dimension=8, seed=0).take(np.empty(0, int)), memory=1e9)
+        == []
+    )
 
 
 def test_batches_keep_to_time_and_memory():

@@ -1,30 +1,13 @@
-"""Columns of keys: digests as hashlib gives them, sorting, finding, distinct keys."""
+"""Columns of keys: sorting, finding, distinct keys."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from phasesweep import blake, hashing
-from phasesweep.cache.keys import distinct, find, leading, order, sortable
-
-
-@pytest.mark.parametrize("prefix", [0, 1, 48, 127, 128, 129, 300])
-@pytest.mark.parametrize("width", [1, 16, 80, 127, 128, 129, 256])
-def test_compiled_digests_are_those_of_hashlib(prefix, width):
-    """Messages that end before, at and after the ends of one, two and three blocks."""
-    rng = np.random.default_rng(prefix + 1000 * width)
-    rows = rng.integers(0, 256, size=(20, width), dtype=np.uint8)
-    begin = rng.bytes(prefix)
-    compiled = blake.compress_rows(np.frombuffer(begin, np.uint8), rows, hashing.SIZE)
-    np.testing.assert_array_equal(compiled, hashing._by_hashlib(begin, rows))
-
-
-def test_many_rows_and_few_rows_have_the_same_digests(monkeypatch):
-    rows = np.arange(120, dtype=np.uint8).reshape(30, 4)
-    few = hashing.digests(b"before", rows)
-    monkeypatch.setattr(hashing, "FEW", 10)
-    np.testing.assert_array_equal(hashing.digests(b"before", rows), few)
+from phasesweep.cache import index
+from phasesweep.cache.keys import Ascending, distinct, find, leading, order, sortable
+from solvers.contract import Status
 
 
 def random_keys(count, *, alike=False, seed=0):
@@ -64,5 +47,32 @@ def test_distinct_keeps_the_first_of_each_key(alike):
     first: dict[bytes, int] = {}
     for at, key in enumerate(keys):
         first.setdefault(key.tobytes(), at)
-    np.testing.assert_array_equal(distinct(keys), sorted(first.values()))
-    assert len(distinct(keys[:0])) == 0
+    expected = [first[key] for key in sorted(first)]
+    np.testing.assert_array_equal(distinct(sortable(keys)), expected)
+    assert len(distinct(sortable(keys[:0]))) == 0
+
+
+@pytest.mark.parametrize("bundle", [1, 50, 10**6])
+def test_locate_finds_the_rows_that_merge_chooses(bundle, monkeypatch):
+    """Heads with keys in common, failures among them, searched one by one and together."""
+    monkeypatch.setattr(index, "BUNDLE_ROWS", bundle)
+    rng = np.random.default_rng(bundle)
+    pool = random_keys(60)
+    heads = {}
+    for number in range(30):
+        length = int(rng.integers(1, 12))
+        status = rng.choice([Status.CONVERGED, Status.MAX_STEPS, Status.FAILED], length)
+        heads[(f"{number:02}", 0, 0)] = (pool[rng.integers(0, 50, length)], status.astype(np.int8))
+    heads[("17", 0, 0)] = "cut short"
+    merged = index.merge(heads)
+    asked = Ascending(sortable(pool)[distinct(sortable(pool))])
+    by_name = {name: head for (name, *_), head in heads.items()}
+    found = index.locate(asked, by_name, by_name.__getitem__)
+    np.testing.assert_array_equal(found.status, merged.status_of(asked.keys.view(np.uint8)))
+    held = found.status >= 0
+    place = merged.find(asked.keys[held].view(np.uint8))
+    np.testing.assert_array_equal(found.row[held], merged.row[place])
+    np.testing.assert_array_equal(found.segment[held], merged.segment[place])
+    assert found.names == merged.names
+    assert found.damaged == merged.damaged == {"17": "cut short"}
+    assert 0 < held.sum() < len(held)

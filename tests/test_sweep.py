@@ -89,6 +89,28 @@ def test_failures_of_a_batch_are_pinned_to_their_points(data):
     assert run(points, cache_of(data), quiet=True).found == 2
 
 
+def test_a_segment_stays_small_however_fast_points_come(data, monkeypatch):
+    """Flushes that take too large a share of the time grow, but only to a bound."""
+    monkeypatch.setattr("phasesweep.sweep.FLUSH_SHARE", 1e-9)
+    monkeypatch.setattr("phasesweep.sweep.FLUSH_ROWS", 10)
+    monkeypatch.setattr("phasesweep.sweep.FLUSH_MOST_ROWS", 100)
+    monkeypatch.setattr("phasesweep.batches.MAX_BATCH_POINTS", 30)
+    run(points_of("line", alpha=np.linspace(0, 1, 1000).tolist()), cache_of(data), quiet=True)
+    sizes = [len(rows) for rows in cache_of(data).blocks("toy", "line", 1)]
+    assert sum(sizes) == 1000
+    assert max(sizes) < 100 + 30
+    assert len(sizes) < 1000 // 100 + 2  # and the bound is not where each of them ends
+
+
+def test_points_asked_twice_are_missing_once(data):
+    points = points_of("line", alpha=[0.2, 0.4, 0.6])
+    twice = points.take(np.array([2, 0, 1, 0, 2]))
+    assert missing(twice, cache_of(data))[0].tolist() == [0, 1, 2]
+    report = run(twice, cache_of(data), quiet=True)
+    assert (report.asked, report.computed) == (3, 3)
+    assert len(missing(twice, cache_of(data))[0]) == 0
+
+
 def test_shards_are_disjoint_and_complete():
     points = points_of(alpha=[0.5, 1], dimension=[8, 16], seed={"count": 5})
     for shards in (1, 2, 3, 7, 20, 50):

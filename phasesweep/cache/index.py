@@ -7,7 +7,7 @@ that are asked for, so that its memory does not grow with what is stored.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from phasesweep.cache.files import Entry, Head
 from phasesweep.cache.keys import Ascending, find, order, sortable
 from phasesweep.cache.rows import KEY_BYTES
 from solvers.contract import Status
+
+BUNDLE_ROWS = 2**16
 
 
 @dataclass(frozen=True)
@@ -130,31 +132,52 @@ class Located:
     """(asked,) which of `names` holds the row."""
     row: np.ndarray
     """(asked,) its position there."""
-    names: tuple[str, ...]
-    damaged: Mapping[str, str]
+    names: tuple[str, ...] = ()
+    damaged: Mapping[str, str] = field(default_factory=dict)
     """Files that were left out, each with the reason."""
 
 
 def locate(asked: Ascending, names: Iterable[str], read: Callable[[str], Head]) -> Located:
     """Search heads in the order of file names, by the rule of `winners`."""
-    status = np.full(len(asked), -1, dtype=np.int8)
     segment, row = (np.zeros(len(asked), dtype=np.int32) for _ in range(2))
+    found = Located(np.full(len(asked), -1, dtype=np.int8), segment, row)
     sound: list[str] = []
     damaged: dict[str, str] = {}
+    # Small heads are searched together: a search costs as much as reading one of them.
+    bundle: list[tuple[np.ndarray, np.ndarray]] = []
+    waiting = 0
     for name in names:
         head = read(name)
         if isinstance(head, str):
             damaged[name] = head
             continue
-        place = asked.find(sortable(head[0]))
-        held = np.flatnonzero(place >= 0)
-        here, place = head[1][held], place[held]
-        # Within a file as among files: a row that did not fail wins, then the later one.
-        for failed in (True, False):
-            chosen = (here == Status.FAILED) == failed
-            if failed:
-                chosen &= (status[place] < 0) | (status[place] == Status.FAILED)
-            at = place[chosen]
-            status[at], row[at], segment[at] = here[chosen], held[chosen], len(sound)
         sound.append(name)
-    return Located(status, segment, row, tuple(sound), damaged)
+        bundle.append(head)
+        waiting += len(head[0])
+        if waiting >= BUNDLE_ROWS:
+            _search(asked, bundle, len(sound) - len(bundle), found)
+            bundle, waiting = [], 0
+    if bundle:
+        _search(asked, bundle, len(sound) - len(bundle), found)
+    return replace(found, names=tuple(sound), damaged=damaged)
+
+
+def _search(
+    asked: Ascending, heads: list[tuple[np.ndarray, np.ndarray]], number: int, found: Located
+) -> None:
+    """Enter in `found` what stands in these heads, the first of which is segment `number`."""
+    lengths = np.array([len(status) for _, status in heads])
+    place = asked.find(sortable(np.concatenate([keys for keys, _ in heads])))
+    held = np.flatnonzero(place >= 0)
+    here, place = np.concatenate([status for _, status in heads])[held], place[held]
+    file = np.repeat(np.arange(len(heads)), lengths)[held]
+    row = held - (np.cumsum(lengths) - lengths)[file]
+    # A row that did not fail wins, then the later one; within a file as among files.
+    for failed in (True, False):
+        chosen = (here == Status.FAILED) == failed
+        if failed:
+            earlier = found.status[place]
+            chosen &= (earlier < 0) | (earlier == Status.FAILED)
+        at = place[chosen]
+        found.status[at], found.row[at] = here[chosen], row[chosen]
+        found.segment[at] = file[chosen] + number

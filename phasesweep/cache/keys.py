@@ -79,12 +79,9 @@ def find(ascending: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def distinct(keys: np.ndarray) -> np.ndarray:
-    """Position of the first of each distinct key ((points, 16) uint8), in order of position."""
-    column = sortable(keys)
-    if not len(column):
-        return np.empty(0, dtype=np.int64)
-    ranked = order(column)
-    run = column[ranked]
+    """Position of the first of each distinct key of a `sortable` column, in order of the keys."""
+    ranked = order(keys)
+    run = keys[ranked]
     first = np.ones(len(run), dtype=bool)
     first[1:] = run[1:] != run[:-1]
-    return np.sort(ranked[first])
+    return ranked[first]

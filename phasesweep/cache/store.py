@@ -172,20 +172,9 @@ class Cache:
                 return known.present
         raise CacheError(f"files in {folder} keep vanishing while they are read; try again")
 
-    def locate(self, system: str, method: str, version: int, keys: np.ndarray) -> Located:
-        """Where each of `keys` ((points, 16) uint8) stands; memory as large as the question.
-
-        Where a key stands twice among `keys`, both have the answer.
-        """
-        column = sortable(keys)
-        asked, inverse = np.unique(column, return_inverse=True)
-        found = self._locate((system, method, version), Ascending(asked))
-        return replace(
-            found,
-            status=found.status[inverse],
-            segment=found.segment[inverse],
-            row=found.row[inverse],
-        )
+    def locate(self, system: str, method: str, version: int, asked: Ascending) -> Located:
+        """Where each of the keys asked for stands; memory as large as the question."""
+        return self._locate((system, method, version), asked)
 
     def _locate(self, place: Place, asked: Ascending) -> Located:
         folder = self.folder(*place)
@@ -215,8 +204,8 @@ class Cache:
         if keys is None:
             asked = Ascending(self.present(*place).sorted_keys)
         else:
-            column = sortable(keys)[distinct(keys)]
-            asked = Ascending(column[np.argsort(column)])
+            column = sortable(keys)
+            asked = Ascending(column[distinct(column)])
         left = np.ones(len(asked), dtype=bool)
         for _ in range(ROUNDS):
             found = self._locate(place, asked)
