@@ -20,7 +20,13 @@ import numpy as np
 from phasesweep.batches import Batch, cut
 from phasesweep.cache import Cache, Coded, Rows
 from phasesweep.cache.keys import Ascending, sortable
-from phasesweep.cluster import DEFAULT_WORKER_MEMORY, Cluster, ClusterFile, open_cluster
+from phasesweep.cluster import (
+    DEFAULT_WORKER_MEMORY,
+    Cluster,
+    ClusterFile,
+    check_device,
+    open_cluster,
+)
 from phasesweep.errors import StoppedError, UserError
 from phasesweep.grid import Points
 from phasesweep.progress import Progress
@@ -133,13 +139,16 @@ def run(
         device = "cpu"
         folder = Path(cache.root).parent
         told = {}
-        if file.kind != "address" and declared < SMALL_SECONDS:
+        small = declared < SMALL_SECONDS and needs <= DEFAULT_WORKER_MEMORY
+        if small and file.kind != "address":
+            check_device(file)
             solved = _here(wanted)
         else:
             opened = stack.enter_context(open_cluster(file, data=folder, needs=needs))
             device = opened.device if opened.device in wanted.method.devices else "cpu"
             if not quiet:
-                sys.stderr.write(f"{label}: {opened.label}; dashboard at {opened.dashboard}\n")
+                page = f"; dashboard at {opened.dashboard}" if opened.dashboard else ""
+                sys.stderr.write(f"{label}: {opened.label}{page}\n")
             solved = _over_dask(wanted, opened)
             told = {"cluster": opened.label, "dashboard": opened.dashboard}
         progress = stack.enter_context(
@@ -181,11 +190,14 @@ def _over_dask(points: Points, cluster: Cluster) -> Iterator[tuple[Batch, Answer
 
     method = points.method
     device = cluster.device if cluster.device in method.devices else "cpu"
-    fits, too_large = _by_memory(cut(points, memory=cluster.memory), cluster.memory)
+    memory = cluster.memory_for(device)
+    fits, too_large = _by_memory(cut(points, memory=memory), memory)
     for batch in too_large:
-        message = (
-            f"one point declares {batch.memory / 2**30:.2f} GiB and a worker has "
-            f"{cluster.memory / 2**30:.2f} GiB; give workers more memory in the cluster file"
+        message = f"one point declares {batch.memory / 2**30:.2f} GiB and " + (
+            f"a device has {memory / 2**30:.2f} GiB free; use devices with more memory, or CPUs"
+            if device == "gpu"
+            else f"a worker has {memory / 2**30:.2f} GiB; give workers more memory in the cluster "
+            "file"
         )
         yield batch, failed_answer(method, len(batch), message)
     workers = max(1, cluster.workers, len(cluster.client.nthreads()))
@@ -222,7 +234,7 @@ def _over_dask(points: Points, cluster: Cluster) -> Iterator[tuple[Batch, Answer
                 answers = future.result()
             yield from zip(task, answers, strict=True)
         elif isinstance(error, KilledWorker):
-            halves = _halves(task, points, cluster.memory)
+            halves = _halves(task, points, memory)
             waiting.extend(halves)
             if not halves:
                 message = "the worker died several times on this point; it may need more memory"

@@ -75,15 +75,16 @@ def picture(data: Path, records: Sequence[Record], now: float) -> list[str]:
 
 def _run(record: Record, state: str, now: float) -> list[str]:
     share = record.done / record.total if record.total else 1.0
-    first = (
-        f"{record.label}: {record.done:,} of {record.total:,} points ({100 * share:.0f}%), "
-        f"{record.failed:,} failed, {record.found:,} found before"
-    )
     if state == "running":
         left = (record.total - record.done) / record.rate if record.rate > 0 else float("inf")
-        first += f"; {record.rate:.1f} points/s, {duration(left)} left"
+        pace = f"{record.rate:.1f} points/s, {duration(left)} left"
     else:
-        first += f"; {ADVICE[state]} (last heard {duration(now - record.updated)} ago)"
+        pace = f"{ADVICE[state]} (last heard {duration(now - record.updated)} ago)"
+    # What is asked most comes first: a narrow terminal cuts the end.
+    first = (
+        f"{record.label}: {record.done:,} of {record.total:,} points ({100 * share:.0f}%), {pace}; "
+        f"{record.failed:,} failed, {record.found:,} found before"
+    )
     stored = (
         f"{record.stored:,} stored, last {duration(now - record.stored_at)} ago"
         if record.stored_at
@@ -102,7 +103,8 @@ def _run(record: Record, state: str, now: float) -> list[str]:
 
 def fitted(lines: Sequence[str], columns: int, rows: int) -> list[str]:
     """The lines cut to a terminal, with a word about those that have no room."""
-    shown = [line if len(line) <= columns else line[: columns - 1] + "…" for line in lines]
+    printable = ["".join(c if c.isprintable() else "?" for c in line) for line in lines]
+    shown = [line if len(line) <= columns else line[: columns - 1] + "…" for line in printable]
     if len(shown) > rows:
         shown = [*shown[: rows - 1], f"… {len(shown) - rows + 1} more lines"[:columns]]
     return shown

@@ -7,7 +7,7 @@ import socket
 import stat
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -18,9 +18,11 @@ import pytest
 from phasesweep.api import solve_points
 from phasesweep.cache import Cache
 from phasesweep.cluster import (
+    Cluster,
     ClusterFile,
     available_cores,
     available_memory,
+    local,
     open_cluster,
     read_cluster,
 )
@@ -30,6 +32,44 @@ from phasesweep.errors import UserError
 
 ONE = {"workers": 1, "memory": 2**29}
 GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A cluster of one local worker."""
+
+    cluster: Cluster
+    data: Path
+    hosts: list[str]
+    """What this process and its children listen on since it was opened."""
+
+    def file(self, folder: Path) -> ClusterFile:
+        """The cluster file of somebody who joins it."""
+        text = f"kind: address\naddress: {self.cluster.client.scheduler.address}\n"
+        if self.cluster.client.security.require_encryption:
+            (made,) = (self.data / "cluster").iterdir()
+            text += f"tls: {{ca: {made}/ca.pem, cert: {made}/cert.pem, key: {made}/key.pem}}\n"
+        path = folder / "address.yaml"
+        path.write_text(text)
+        return read_cluster(path)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "encrypted"])
+def opened(request, tmp_path_factory):
+    """One cluster for many tests, with TLS and without; as under Snakemake, which sets threads."""
+    if request.param:
+        pytest.importorskip("cryptography")
+    data = tmp_path_factory.mktemp("opened") / "data"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "7")
+        before = listening(psutil.Process())
+        with open_cluster(ClusterFile(**ONE, encrypt=request.param), data=data) as cluster:
+            hosts = listening(psutil.Process())
+            for host in before:
+                hosts.remove(host)
+            yield Opened(cluster, data, hosts)
+        assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert not list((data / "cluster").iterdir() if request.param else ())
 
 
 @pytest.mark.parametrize(
@@ -130,26 +170,28 @@ def test_versions_that_differ_are_named_once():
     ]
 
 
-def test_a_running_scheduler_is_joined_and_one_of_another_version_refused(data, monkeypatch):
+def test_a_running_scheduler_is_joined(opened, data, tmp_path):
+    axes = {"alpha": [0.5, 1.5], "dimension": 16, "seed": 0}
+    joined = opened.file(tmp_path)
+    _, _, report = solve_points("toy", "measure", axes, Cache(data / "cache"), cluster=joined)
+    assert report.computed == 2
+    assert len(opened.cluster.client.nthreads()) == 1, "it is left as it was"
+
+
+def test_a_running_scheduler_of_another_version_is_refused(opened, data, tmp_path, monkeypatch):
     from distributed import Client
 
-    axes = {"alpha": [0.5, 1.5], "dimension": 16, "seed": 0}
-    with open_cluster(ClusterFile(**ONE), data=data) as running:
-        joined = read_cluster(running.client.scheduler.address)
-        _, _, report = solve_points("toy", "measure", axes, Cache(data / "cache"), cluster=joined)
-        assert report.computed == 2
-        assert len(running.client.nthreads()) == 1, "a cluster that was joined is left as it was"
-        real = Client.get_versions
+    real = Client.get_versions
 
-        def other(self, *arguments, **options):
-            found = real(self, *arguments, **options)
-            worker = next(iter(found["workers"].values()))
-            worker["packages"] = worker["packages"] | {"numpy": "1.2.3"}
-            return found
+    def other(self, *arguments, **options):
+        found = real(self, *arguments, **options)
+        worker = next(iter(found["workers"].values()))
+        worker["packages"] = worker["packages"] | {"numpy": "1.2.3"}
+        return found
 
-        monkeypatch.setattr(Client, "get_versions", other)
-        with pytest.raises(UserError, match=r"runs other software: numpy 1\.2\.3 on a worker"):
-            list_workers(joined, data)
+    monkeypatch.setattr(Client, "get_versions", other)
+    with pytest.raises(UserError, match=r"runs other software: numpy 1\.2\.3 on a worker"):
+        list_workers(opened.file(tmp_path), data)
 
 
 # -- who may connect ---------------------------------------------------------------------------
@@ -166,23 +208,15 @@ def listening(process: psutil.Process) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("encrypt", [False, True])
-def test_a_cluster_listens_on_loopback_only(data, encrypt):
-    if encrypt:
-        pytest.importorskip("cryptography")
-    before = listening(psutil.Process())
-    with open_cluster(ClusterFile(**ONE, encrypt=encrypt), data=data) as cluster:
-        hosts = listening(psutil.Process())
-        assert cluster.dashboard.startswith("http://127.0.0.1:")
-        with urlopen(cluster.dashboard) as page:
-            told = page.read().decode()
-        assert "127.0.0.1" in told
-        assert "install" not in told.lower()
-        # What certificates refuse below is given here: the question is a real one.
-        assert connects(cluster.client.scheduler.address) == (not encrypt)
+def test_a_cluster_listens_on_loopback_only(opened):
     # A scheduler, its pages, a nanny, a worker and its pages.
-    assert len(hosts) >= len(before) + 5
-    assert set(hosts) <= {"127.0.0.1", "::1", *before}
+    assert len(opened.hosts) >= 5
+    assert set(opened.hosts) <= {"127.0.0.1", "::1"}
+    assert opened.cluster.dashboard.startswith("http://127.0.0.1:")
+    with urlopen(opened.cluster.dashboard) as page:
+        told = page.read().decode()
+    assert "127.0.0.1" in told
+    assert "install" not in told.lower()
 
 
 def connects(address: str, security: object = None) -> bool:
@@ -208,28 +242,30 @@ def connects(address: str, security: object = None) -> bool:
         return pool.submit(run).result(30)
 
 
-def test_nobody_without_the_certificate_of_the_run_is_answered(data):
-    pytest.importorskip("cryptography")
+def test_nobody_without_the_certificate_of_the_run_is_answered(opened):
     from distributed.security import Security
 
-    with open_cluster(ClusterFile(**ONE, encrypt=True), data=data) as cluster:
-        (folder,) = (data / "cluster").iterdir()
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        files = sorted(folder.iterdir())
-        assert [path.name for path in files] == ["ca.pem", "cert.pem", "key.pem"]
-        assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
-        info = cluster.client.scheduler_info(n_workers=-1)
-        nannies = [worker["nanny"] for worker in info["workers"].values()]
-        everybody = [cluster.client.scheduler.address, *info["workers"], *nannies]
-        assert len(everybody) == 3
-        stranger = Security.temporary()
-        for address in everybody:
-            assert address.startswith("tls://127.0.0.1:")
-            assert connects(address, cluster.client.security), "with the certificate of the run"
-            assert not connects(address, stranger), "with a certificate of somebody else"
-            assert not connects(address.replace("tls://", "tcp://")), "without any"
-        assert cluster.client.submit(sum, [1, 2]).result(30) == 3
-    assert not list((data / "cluster").iterdir())
+    client = opened.cluster.client
+    info = client.scheduler_info(n_workers=-1)
+    nannies = [worker["nanny"] for worker in info["workers"].values()]
+    everybody = [client.scheduler.address, *info["workers"], *nannies]
+    assert len(everybody) == 3
+    if not client.security.require_encryption:
+        # What certificates refuse below is given here: the question is a real one.
+        assert all(connects(address) for address in everybody)
+        return
+    (folder,) = (opened.data / "cluster").iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    files = sorted(folder.iterdir())
+    assert [path.name for path in files] == ["ca.pem", "cert.pem", "key.pem"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    stranger = Security.temporary()
+    for address in everybody:
+        assert address.startswith("tls://127.0.0.1:")
+        assert connects(address, client.security), "with the certificate of the run"
+        assert not connects(address, stranger), "with a certificate of somebody else"
+        assert not connects(address.replace("tls://", "tcp://")), "without any"
+    assert client.submit(sum, [1, 2]).result(30) == 3
 
 
 def test_certificates_of_a_killed_run_are_removed_by_the_next(data):
@@ -249,12 +285,9 @@ def test_certificates_of_a_killed_run_are_removed_by_the_next(data):
 # -- what is shared ----------------------------------------------------------------------------
 
 
-def test_workers_have_the_threads_of_the_cluster_file(monkeypatch, data):
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    with open_cluster(ClusterFile(**ONE, threads=1), data=data) as cluster:
-        inside = cluster.client.run(lambda: os.environ["OMP_NUM_THREADS"])
+def test_workers_have_the_threads_of_the_cluster_file(opened):
+    inside = opened.cluster.client.run(lambda: os.environ["OMP_NUM_THREADS"])
     assert set(inside.values()) == {"1"}
-    assert os.environ["OMP_NUM_THREADS"] == "7"
 
 
 def test_a_job_uses_what_it_asked_for(monkeypatch):
@@ -266,8 +299,6 @@ def test_a_job_uses_what_it_asked_for(monkeypatch):
 
 
 def test_points_that_need_more_memory_get_fewer_and_larger_workers(monkeypatch):
-    from phasesweep.cluster import local
-
     monkeypatch.setattr(local, "available_cores", lambda: 8)
     monkeypatch.setattr(local, "available_memory", lambda: 40 * GIB)
     assert shares(ClusterFile(), 0.0) == (8, 2 * GIB)
@@ -281,13 +312,13 @@ def test_points_that_need_more_memory_get_fewer_and_larger_workers(monkeypatch):
 
 
 def test_a_large_point_gets_its_worker_without_being_asked_for(data, monkeypatch):
-    monkeypatch.setattr("phasesweep.sweep.SMALL_SECONDS", 0)
+    monkeypatch.setattr(local, "available_cores", lambda: 1)
     axes = {"alpha": 0.5, "dimension": 16, "seed": 0, "megabytes": 2500}
     _, _, report = solve_points("toy", "measure", axes, Cache(data / "cache"))
     assert (report.computed, report.failed) == (1, 0)
 
 
-def test_enough_is_in_flight_for_the_workers_that_a_cluster_may_grow_to(data, monkeypatch):
+def test_enough_is_in_flight_for_the_workers_that_a_cluster_may_grow_to(opened, monkeypatch):
     from phasesweep import sweep
     from phasesweep.grid import expand
     from phasesweep.sweepfile import single_method
@@ -297,19 +328,19 @@ def test_enough_is_in_flight_for_the_workers_that_a_cluster_may_grow_to(data, mo
     axes = {"alpha": 0.5, "dimension": 16, "seed": {"count": 40}}
     grid = single_method(load_system("toy").methods["measure"], axes, "test")
     points = expand(grid, lambda *_: np.zeros(0))
-    with open_cluster(ClusterFile(**ONE), data=data) as cluster:
-        submitted = []
-        real = cluster.client.submit
+    submitted = []
+    client = opened.cluster.client
+    real = client.submit
 
-        def submit(*arguments, **options):
-            submitted.append(arguments)
-            return real(*arguments, **options)
+    def submit(*arguments, **options):
+        submitted.append(arguments)
+        return real(*arguments, **options)
 
-        monkeypatch.setattr(cluster.client, "submit", submit)
-        answers = sweep._over_dask(points, replace(cluster, workers=10))
-        next(answers)
-        assert len(submitted) == 10 * sweep.IN_FLIGHT_PER_WORKER
-        assert len(list(answers)) == 39
+    monkeypatch.setattr(client, "submit", submit)
+    answers = sweep._over_dask(points, replace(opened.cluster, workers=10))
+    next(answers)
+    assert len(submitted) == 10 * sweep.IN_FLIGHT_PER_WORKER
+    assert len(list(answers)) == 39
 
 
 def test_workers_of_a_job_find_the_systems_of_their_driver(monkeypatch):

@@ -6,32 +6,29 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
+from contextlib import ExitStack
 
 import pytest
 
 from phasesweep.api import solve_points
 from phasesweep.cache import Cache
-from phasesweep.cluster import ClusterFile, gpu, open_cluster
-from phasesweep.cluster.device import DEVICE, device_lock
+from phasesweep.cluster import ClusterFile, device, gpu, local, open_cluster
+from phasesweep.cluster.device import DEVICE, LOCK, device_lock
 from phasesweep.errors import UserError
 
 GPU = ClusterFile(kind="gpu", memory=2**29)
+visible_devices = gpu.visible_devices
 AXES = {"alpha": 0.5, "dimension": 16, "seed": {"count": 3}}
 HOLDER = (
-    "import sys, time; from phasesweep.cluster.device import device_lock; "
-    "lock = device_lock(sys.argv[1], 'worker'); print(lock.take(), flush=True); time.sleep(60)"
+    "import sys, time; from pathlib import Path; from phasesweep.cluster.device import Lock; "
+    "lock = Lock(Path(sys.argv[1])); print(lock.take(), flush=True); time.sleep(60)"
 )
 
 
-@pytest.fixture
-def devices(monkeypatch, tmp_path):
-    """Two devices named 4 and 7, with 10 and 6 GB free; their locks lie in the test's folder."""
-    locks = tmp_path / "locks"
-    locks.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(locks))
-    monkeypatch.setenv("TMPDIR", str(locks))
+def two_devices(monkeypatch, locks):
+    """Two devices named 4 and 7, with 10 and 6 GB free; their locks lie in a folder of their own."""
+    monkeypatch.setattr(device, "FOLDER", locks)
     found = [gpu.Device("4", "0000:04:00.0"), gpu.Device("7", "0000:07:00.0")]
     monkeypatch.setattr(gpu, "visible_devices", lambda: found)
 
@@ -44,6 +41,24 @@ def devices(monkeypatch, tmp_path):
     return found
 
 
+@pytest.fixture
+def devices(monkeypatch, tmp_path):
+    return two_devices(monkeypatch, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """A cluster on both devices, for many tests."""
+    folder = tmp_path_factory.mktemp("pair")
+    with pytest.MonkeyPatch.context() as patch:
+        devices = two_devices(patch, folder)
+        with open_cluster(GPU, data=folder / "data") as cluster:
+            yield cluster
+        assert all(
+            device_lock(d.identity, use).take() for d in devices for use in ("run", "worker")
+        )
+
+
 def what_workers_see(cluster) -> dict[str, tuple[str, str, int]]:
     def look():
         import os
@@ -53,65 +68,66 @@ def what_workers_see(cluster) -> dict[str, tuple[str, str, int]]:
     return {name: tuple(seen) for name, seen in cluster.client.run(look).items()}
 
 
-def test_one_worker_per_device_which_sees_that_device_alone(devices, data):
-    with open_cluster(GPU, data=data) as cluster:
-        seen = sorted(what_workers_see(cluster).values())
-        assert [s[:2] for s in seen] == [("4", "0000:04:00.0"), ("7", "0000:07:00.0")]
-        assert len({s[2] for s in seen}) == 2
-        info = cluster.client.scheduler_info(n_workers=-1)["workers"].values()
-        assert [(w["nthreads"], w["resources"]) for w in info] == [(1, {"GPU": 1})] * 2
-        assert cluster.device == "gpu"
-        # Batches are cut to what is free on the fuller device.
-        assert cluster.memory == int(0.9 * 6e9)
+def test_one_worker_per_device_which_sees_that_device_alone(pair):
+    seen = sorted(what_workers_see(pair).values())
+    assert [s[:2] for s in seen] == [("4", "0000:04:00.0"), ("7", "0000:07:00.0")]
+    assert len({s[2] for s in seen}) == 2
+    info = pair.client.scheduler_info(n_workers=-1)["workers"].values()
+    assert [(w["nthreads"], w["resources"]) for w in info] == [(1, {"GPU": 1})] * 2
+    assert pair.device == "gpu"
+    # Batches are cut to what is free on the fuller device.
+    assert pair.memory_for("gpu") == int(0.9 * 6e9)
+    # A method that is written for CPUs only has the memory of the worker, not of its device.
+    assert pair.memory_for("cpu") == GPU.memory
+
+
+def test_a_second_run_finds_no_device_that_is_free(pair, data):
+    with (
+        pytest.raises(UserError, match="all 2 of this machine are in use by other runs"),
+        open_cluster(GPU, data=data),
+    ):
+        pass
+    for found in gpu.visible_devices():
+        assert not device_lock(found.identity, "worker").take(), "its worker holds it"
+
+
+def test_a_worker_that_died_is_replaced_on_its_own_device(pair):
+    before = {s[0]: s[2] for s in what_workers_see(pair).values()}
+    os.kill(before["4"], signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    after = before
+    while time.monotonic() < deadline and (len(after) < 2 or after["4"] == before["4"]):
+        time.sleep(0.2)
+        after = {s[0]: s[2] for s in what_workers_see(pair).values()}
+    assert after["7"] == before["7"]
+    assert after["4"] != before["4"]
 
 
 def test_a_device_in_use_is_left_alone(devices, data):
-    with open_cluster(GPU, data=data):
-        with (
-            pytest.raises(UserError, match="all 2 of this machine are in use by other runs"),
-            open_cluster(GPU, data=data),
-        ):
-            pass
-        for device in devices:
-            assert not device_lock(device.identity, "worker").take(), "its worker holds it"
     first = device_lock(devices[0].identity, "run")
-    assert first.take(), "a run that ended holds nothing"
+    assert first.take()
     with open_cluster(GPU, data=data) as cluster:
         assert [s[0] for s in what_workers_see(cluster).values()] == ["7"]
         assert cluster.label == "GPU workers on 1 of 2 devices (other runs use the others)"
     first.release()
 
 
-def test_a_worker_that_died_is_replaced_on_its_own_device(devices, data):
-    with open_cluster(GPU, data=data) as cluster:
-        before = {s[0]: s[2] for s in what_workers_see(cluster).values()}
-        os.kill(before["4"], signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        after = before
-        while time.monotonic() < deadline and (len(after) < 2 or after["4"] == before["4"]):
-            time.sleep(0.2)
-            after = {s[0]: s[2] for s in what_workers_see(cluster).values()}
-        assert after["7"] == before["7"]
-        assert after["4"] != before["4"]
-
-
-def test_a_worker_of_a_killed_run_keeps_its_device_while_it_lives(devices, data, monkeypatch):
+def test_a_worker_of_a_killed_run_keeps_its_device_while_it_lives(devices, monkeypatch):
     monkeypatch.setattr(gpu, "LEFTOVER_SECONDS", 0.5)
-    command = [sys.executable, "-c", HOLDER, devices[0].identity]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout.readline() == "True\n"
-        with open_cluster(GPU, data=data) as cluster:
-            assert [s[0] for s in what_workers_see(cluster).values()] == ["7"]
-        holder.kill()
-    assert device_lock(devices[0].identity, "worker").take()
+    lock = device_lock(devices[0].identity, "worker")
+    command = [sys.executable, "-c", HOLDER, str(lock.path)]
+    with ExitStack() as stack, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as held:
+        assert held.stdout.readline() == "True\n"
+        assert [gpu._reserve(device, stack) for device in devices] == [False, True]
+        held.kill()
+    assert lock.take()
 
 
 def test_a_second_process_on_a_device_refuses_to_start(devices, monkeypatch):
-    from phasesweep.cluster import device
-
     monkeypatch.setattr(device, "WAIT_SECONDS", 0.2)
     monkeypatch.setenv(DEVICE, devices[0].identity)
     held = device_lock(devices[0].identity, "worker")
+    monkeypatch.setenv(LOCK, str(held.path))
     assert held.take()
     with pytest.raises(RuntimeError, match=r"device 0000:04:00\.0 is in use by another process"):
         device.dask_setup(None)
@@ -121,14 +137,41 @@ def test_a_second_process_on_a_device_refuses_to_start(devices, monkeypatch):
     assert not held.take()
 
 
+def test_a_device_that_does_not_answer_is_told(devices, data, monkeypatch):
+    def broken() -> int:
+        raise RuntimeError("cudaErrorDevicesUnavailable: all CUDA-capable devices are busy")
+
+    monkeypatch.setattr(gpu, "free_memory", broken)
+    monkeypatch.setattr(gpu, "visible_devices", lambda: devices[:1])
+    with (
+        pytest.raises(UserError, match=r"a GPU does not say .*: cudaErrorDevicesUnavailable"),
+        open_cluster(GPU, data=data),
+    ):
+        pass
+    assert device_lock(devices[0].identity, "run").take()
+
+
+def test_another_person_can_read_a_lock_whatever_the_umask(tmp_path):
+    before = os.umask(0o077)
+    try:
+        lock = device.Lock(tmp_path / "lock")
+        assert lock.take()
+    finally:
+        os.umask(before)
+    assert lock.path.stat().st_mode & 0o777 == 0o644
+    lock.release()
+
+
 def test_without_a_gpu_a_sweep_says_so_or_falls_back(data, monkeypatch):
     monkeypatch.setattr(gpu, "visible_devices", list)
-    monkeypatch.setattr("phasesweep.sweep.SMALL_SECONDS", 0)
     cache = Cache(data / "cache")
-    with pytest.raises(UserError, match="asks for GPUs and none is visible"):
-        solve_points("toy", "measure", AXES, cache, cluster=ClusterFile(kind="gpu"))
-    assert not data.exists()
+    for small in (5.0, 0.0):  # in this process, or on a cluster
+        monkeypatch.setattr("phasesweep.sweep.SMALL_SECONDS", small)
+        with pytest.raises(UserError, match="asks for GPUs and none is visible"):
+            solve_points("toy", "measure", AXES, cache, cluster=ClusterFile(kind="gpu"))
+        assert not data.exists()
     cluster = ClusterFile(kind="gpu", fallback="local")
+    monkeypatch.setattr(local, "available_cores", lambda: 1)
     _, _, report = solve_points("toy", "measure", AXES, cache, cluster=cluster)
     assert report.computed == 3
 
@@ -146,9 +189,9 @@ def test_devices_are_named_as_the_environment_names_them(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", Cupy)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     bus = ["0000:00:00.0", "0000:01:00.0"]
-    assert [(d.name, d.identity) for d in gpu.visible_devices()] == [("0", bus[0]), ("1", bus[1])]
+    assert [(d.name, d.identity) for d in visible_devices()] == [("0", bus[0]), ("1", bus[1])]
     # SLURM gives a job its devices by number or by UUID.
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-8a2b")
-    assert [d.name for d in gpu.visible_devices()] == ["5", "GPU-8a2b"]
+    assert [d.name for d in visible_devices()] == ["5", "GPU-8a2b"]
     monkeypatch.setattr(Runtime, "getDeviceCount", staticmethod(lambda: 1 // 0))
-    assert gpu.visible_devices() == []
+    assert visible_devices() == []

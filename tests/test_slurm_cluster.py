@@ -100,7 +100,7 @@ def until(true, seconds=30.0) -> None:
 
 
 def test_jobs_that_are_lost_before_and_after_they_join_are_replaced(queue, data):
-    cluster = ClusterFile(kind="slurm", minimum=2, memory=2**29)
+    cluster = ClusterFile(kind="slurm", minimum=2, memory=2**29, encrypt=True, queue="cpu")
     queue.hold(True)
     with open_cluster(cluster, data=data) as opened:
         until(lambda: len(queue.jobs()) == 2)
@@ -124,27 +124,7 @@ def test_jobs_that_are_lost_before_and_after_they_join_are_replaced(queue, data)
             if connection.status == psutil.CONN_LISTEN
         }
         assert hosts == {"127.0.0.1"}, "workers, their nannies and their pages"
-    until(lambda: not queue.alive(), 30)
-
-
-def test_workers_come_and_go_with_the_work(queue, data):
-    cluster = ClusterFile(kind="slurm", minimum=1, maximum=3, memory=2**29)
-    with open_cluster(cluster, data=data) as opened:
-        assert opened.workers == 3
-        assert opened.label == "1 to 3 SLURM workers with 0.5 GiB each"
-        opened.client.wait_for_workers(1, timeout=60)
-        futures = opened.client.map(time.sleep, [0.2] * 2000, pure=False)
-        until(lambda: len(opened.client.nthreads()) == 3)
-        opened.client.cancel(futures)
-        until(lambda: len(queue.alive()) == 1)
-        assert len(queue.jobs()) <= 4
-
-
-def test_a_run_over_slurm_workers_is_encrypted_if_asked(queue, data):
-    cluster = ClusterFile(kind="slurm", minimum=1, memory=2**29, encrypt=True, queue="cpu")
-    with open_cluster(cluster, data=data) as opened:
         assert opened.client.scheduler.address.startswith("tls://127.0.0.1")
-        opened.client.wait_for_workers(1, timeout=60)
         assert opened.client.submit(sum, [1, 2]).result(30) == 3
         script = queue.script(1)
     assert "#SBATCH -p cpu" in script
@@ -153,6 +133,20 @@ def test_a_run_over_slurm_workers_is_encrypted_if_asked(queue, data):
     assert len(paths) == 3
     assert all(Path(path).parent.parent == data / "cluster" for path in paths)
     assert not any(Path(path).exists() for path in paths)
+    until(lambda: not queue.alive(), 30)
+
+
+def test_workers_come_and_go_with_the_work(queue, data):
+    cluster = ClusterFile(kind="slurm", minimum=1, maximum=2, memory=2**29)
+    with open_cluster(cluster, data=data) as opened:
+        assert opened.workers == 2
+        assert opened.label == "1 to 2 SLURM workers with 0.5 GiB each"
+        opened.client.wait_for_workers(1, timeout=60)
+        futures = opened.client.map(time.sleep, [0.2] * 2000, pure=False)
+        until(lambda: len(opened.client.nthreads()) == 2)
+        opened.client.cancel(futures)
+        until(lambda: len(queue.alive()) == 1)
+        assert len(queue.jobs()) <= 3
 
 
 def test_a_network_interface_means_certificates(queue, data, monkeypatch):
@@ -208,6 +202,39 @@ def test_without_sbatch_it_is_told(data, monkeypatch, tmp_path):
         pass
 
 
+def test_a_limit_on_submitted_jobs_leaves_those_that_work(
+    queue, data, tmp_path, monkeypatch, caplog
+):
+    refused = tmp_path / "refused"
+    limited = tmp_path / "bin" / "sbatch"
+    limit = f'[ $number = 1 ] || {{ rmdir "$job"; echo 1 >> {refused}; exit 9; }}\n'
+    made = f"; done\njob={queue.root}/$number\n"
+    limited.write_text(limited.read_text().replace("; done\n", made + limit))
+    monkeypatch.setattr(replacing, "ASK_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(replacing, "GIVE_UP_AFTER", 3)
+    cluster = ClusterFile(kind="slurm", minimum=2, memory=2**29)
+    with open_cluster(cluster, data=data) as opened:
+        opened.client.wait_for_workers(1, timeout=60)
+        tries = len(refused.read_text().split())
+        until(lambda: len(refused.read_text().split()) > tries + 4)
+        assert opened.client.submit(sum, [1, 2]).result(60) == 3
+    assert queue.jobs() == {1}
+    assert not caplog.records
+
+
+def test_a_queue_that_takes_no_job_ends_the_run_with_its_words(queue, data, tmp_path, monkeypatch):
+    closed = tmp_path / "bin" / "sbatch"
+    refuse = "{ echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1; }\nnumber=1\n"
+    closed.write_text(closed.read_text().replace("number=1\n", refuse))
+    monkeypatch.setattr(replacing, "ASK_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(replacing, "GIVE_UP_AFTER", 3)
+    with (
+        pytest.raises(StoppedError, match=r"SLURM refused: sbatch: error: QOSMaxSubmitJobPer"),
+        open_cluster(ClusterFile(kind="slurm", memory=2**29), data=data) as opened,
+    ):
+        opened.client.submit(sum, [1, 2]).result(60)
+
+
 def test_jobs_that_never_join_end_the_run_with_a_sentence(queue, data, tmp_path, monkeypatch):
     # As on nodes where the environment is broken.
     broken = tmp_path / "bin" / "sbatch"
@@ -216,7 +243,7 @@ def test_jobs_that_never_join_end_the_run_with_a_sentence(queue, data, tmp_path,
     monkeypatch.setattr(replacing, "GIVE_UP_AFTER", 4)
     cluster = ClusterFile(kind="slurm", minimum=2, memory=2**29)
     with (
-        pytest.raises(StoppedError, match=r"\d+ worker jobs in a row ended before they joined"),
+        pytest.raises(StoppedError, match=r"\d+ worker jobs in a row ended .* needs `interface`"),
         open_cluster(cluster, data=data) as opened,
     ):
         # As a run waits for answers: the driver is woken.

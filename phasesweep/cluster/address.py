@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,15 +22,19 @@ ANSWER_SECONDS = 10
 def join(file: ClusterFile, data: Path, needs: float) -> Iterator[Cluster]:
     """Connect to the scheduler; it is left as it was found."""
     from distributed import Client
+    from distributed.versions import VersionMismatchWarning
 
     from phasesweep.cluster.tls import security
 
     try:
-        client = Client(
-            file.address,
-            security=security(**file.tls) if file.tls else None,
-            timeout=ANSWER_SECONDS,
-        )
+        with warnings.catch_warnings():
+            # Dask's table of differing versions; the sentence below names those that matter.
+            warnings.simplefilter("ignore", VersionMismatchWarning)
+            client = Client(
+                file.address,
+                security=security(**file.tls) if file.tls else None,
+                timeout=ANSWER_SECONDS,
+            )
     except (OSError, TypeError, ValueError) as error:
         raise UserError(f"no scheduler answers at {file.address}: {_line(error)}") from None
     with client:
@@ -44,7 +49,16 @@ def join(file: ClusterFile, data: Path, needs: float) -> Iterator[Cluster]:
         ]
         memory = file.memory or (min(limits, default=0) or DEFAULT_WORKER_MEMORY)
         label = f"{len(limits)} workers of {file.address}"
-        yield Cluster(client, memory, "cpu", client.dashboard_link, label)
+        if not limits:
+            label += " (the run waits until it has some)"
+        yield Cluster(client, memory, "cpu", _dashboard(client), label)
+
+
+def _dashboard(client: Any) -> str:
+    try:
+        return client.dashboard_link
+    except KeyError:
+        return ""  # the scheduler was started without one
 
 
 def differences(found: Mapping[str, Any]) -> list[str]:

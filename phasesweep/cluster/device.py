@@ -1,8 +1,8 @@
 """The lock of a GPU: at most one process of ours computes on a device.
 
 A lock is held by an open file (`flock`), so it ends with the process, however that ends. The files
-lie in the machine's temporary folder and are never written to: two people's runs see each other.
-Dask workers preload this module, and take the lock of the device that their environment names.
+lie in one folder of the machine, whatever TMPDIR says, and are never written to: two people's runs
+see each other. Dask workers preload this module, and take the lock that their environment names.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+FOLDER = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())
 DEVICE = "PHASESWEEP_DEVICE"
 """Environment variable of a GPU worker: the identity of its device."""
+LOCK = "PHASESWEEP_DEVICE_LOCK"
+"""And the file of its lock."""
 WAIT_SECONDS = 30.0
 """A worker that is being replaced may take this long to end."""
 
@@ -37,6 +40,7 @@ class Lock:
             self._file = os.open(self.path, flags)
         except FileNotFoundError:
             self._file = os.open(self.path, flags | os.O_CREAT, 0o644)
+            os.fchmod(self._file, 0o644)  # whatever the umask: others lock it too
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -59,7 +63,7 @@ class Lock:
 def device_lock(identity: str, use: str) -> Lock:
     """The lock of a device for a use: `run` (who plans with it) or `worker` (who computes)."""
     name = re.sub(r"[^A-Za-z0-9]+", "-", identity)
-    return Lock(Path(tempfile.gettempdir()) / f"phasesweep-gpu-{name}.{use}")
+    return Lock(FOLDER / f"phasesweep-gpu-{name}.{use}")
 
 
 _HELD: list[Lock] = []
@@ -68,7 +72,7 @@ _HELD: list[Lock] = []
 def dask_setup(worker: Any) -> None:
     """Called by Dask when a worker starts: hold the device until the process ends."""
     identity = os.environ[DEVICE]
-    lock = device_lock(identity, "worker")
+    lock = Lock(Path(os.environ[LOCK]))
     if not lock.take(seconds=WAIT_SECONDS):
         raise RuntimeError(f"the device {identity} is in use by another process")
     _HELD.append(lock)

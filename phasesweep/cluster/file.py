@@ -59,11 +59,18 @@ class Cluster:
 
     client: Any
     memory: int
+    """Bytes of a worker, on its machine."""
     device: str
     dashboard: str
     label: str
     workers: int = 0
     """Workers that it may grow to; 0 means those it has."""
+    device_memory: int = 0
+    """Bytes of a worker's device that batches may use, if it has one."""
+
+    def memory_for(self, device: str) -> int:
+        """Bytes that a worker has for a batch which is solved on `device`."""
+        return self.device_memory if device == "gpu" else self.memory
 
 
 def read_cluster(source: str | Path | None) -> ClusterFile:

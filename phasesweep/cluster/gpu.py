@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from phasesweep.cluster.device import DEVICE, Lock, device_lock
+from phasesweep.cluster.device import DEVICE, LOCK, device_lock
 from phasesweep.cluster.file import Cluster, ClusterFile
 from phasesweep.cluster.local import USABLE, encryption, open_local
 from phasesweep.cluster.machine import LOOPBACK, available_memory, thread_limits
@@ -52,15 +53,7 @@ def open_gpu(file: ClusterFile, data: Path, needs: float) -> Iterator[Cluster]:
                     open_local(ClusterFile(encrypt=file.encrypt), data, needs)
                 )
                 return
-            raise UserError(
-                "the cluster file asks for GPUs and "
-                + (
-                    f"all {len(visible)} of this machine are in use by other runs; wait for them, "
-                    if visible
-                    else "none is visible (it takes cupy and a CUDA device); "
-                )
-                + "use another cluster file, or put `fallback: local` in this one"
-            )
+            raise _nothing_free(len(visible))
         memory = file.memory or min(HOST_MEMORY, int(USABLE * available_memory() / len(free)))
         common = encryption(stack, file, data)
         security = common.get("security")
@@ -76,6 +69,7 @@ def open_gpu(file: ClusterFile, data: Path, needs: float) -> Iterator[Cluster]:
                     "env": {
                         "CUDA_VISIBLE_DEVICES": device.name,
                         DEVICE: device.identity,
+                        LOCK: str(device_lock(device.identity, "worker").path),
                         **thread_limits(file.threads),
                     },
                     **common,
@@ -91,12 +85,30 @@ def open_gpu(file: ClusterFile, data: Path, needs: float) -> Iterator[Cluster]:
             SpecCluster(workers=workers, scheduler=scheduler, security=security)
         )
         client = stack.enter_context(Client(cluster, security=security))
-        held = client.run(free_memory)
+        least = int(MEMORY_SHARE * min(_ask_memory(client).values()))
         label = f"GPU workers on {len(free)} of {len(visible)} devices"
         if len(free) < len(visible):
             label += " (other runs use the others)"
-        least = int(MEMORY_SHARE * min(held.values()))
-        yield Cluster(client, least, "gpu", cluster.dashboard_link, label)
+        link = cluster.dashboard_link
+        yield Cluster(client, memory, "gpu", link, label, device_memory=least)
+
+
+def check_device(file: ClusterFile) -> None:
+    """Say so if the file asks for a GPU and there is none; for work that needs no cluster."""
+    if not file.fallback and not visible_devices():
+        raise _nothing_free(0)
+
+
+def _nothing_free(visible: int) -> UserError:
+    return UserError(
+        "the cluster file asks for GPUs and "
+        + (
+            f"all {visible} of this machine are in use by other runs; wait for them, "
+            if visible
+            else "none is visible (it takes cupy and a CUDA device); "
+        )
+        + "use another cluster file, or put `fallback: local` in this one"
+    )
 
 
 def _reserve(device: Device, stack: ExitStack) -> bool:
@@ -105,11 +117,22 @@ def _reserve(device: Device, stack: ExitStack) -> bool:
     if not run.take():
         return False
     stack.callback(run.release)
-    worker = Lock(run.path.with_suffix(".worker"))
+    worker = device_lock(device.identity, "worker")
     if not worker.take(seconds=LEFTOVER_SECONDS):
         return False
     worker.release()
     return True
+
+
+def _ask_memory(client: Any) -> dict[str, int]:
+    try:
+        return client.run(free_memory)
+    except Exception as error:  # noqa: BLE001 - whatever CUDA raises, the device cannot be used
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"a GPU does not say how much of its memory is free: {words}; leave it out of "
+            "CUDA_VISIBLE_DEVICES, or use another cluster file"
+        ) from None
 
 
 def visible_devices() -> list[Device]:
@@ -122,7 +145,8 @@ def visible_devices() -> list[Device]:
         buses = [runtime.deviceGetPCIBusId(number) for number in range(count)]
     except Exception:  # noqa: BLE001 - a broken CUDA stack raises many types; all mean "no GPU"
         return []
-    named = [n for n in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if n]
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    named = [name.strip() for name in given if name.strip()]
     names = named if len(named) >= count else [str(number) for number in range(count)]
     return [Device(name, str(bus)) for name, bus in zip(names, buses, strict=False)]
 

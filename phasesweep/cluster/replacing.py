@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,19 +24,46 @@ from phasesweep.errors import StoppedError
 
 SIGNAL = signal.SIGUSR2
 ASK_EVERY_SECONDS = 10.0
+ANSWER_SECONDS = 60.0
 GIVE_UP_AFTER = 10
-"""Jobs in a row that end before they join: then something is wrong with all of them."""
+"""Jobs that end before they join while none works: then something is wrong with all of them."""
 
 
 @dataclass
 class Trouble:
-    """Jobs that ended before they joined, since one last did; and why the run was given up."""
+    """Jobs that ended before they joined while no other worked; and why the run was given up."""
 
+    hint: str = ""
+    """What may be wrong, from the cluster file."""
     in_a_row: int = 0
     sentence: str = ""
     handled: bool = False
     """Whether somebody waits for the signal."""
     joined: set[Any] = field(default_factory=set)
+
+
+def looked_after(job: Any) -> Any:
+    """A kind of job of dask-jobqueue that is no exception when SLURM refuses it.
+
+    It may be one more than a person may have in the queue; it is found lost, and asked for again.
+    """
+
+    class Job(job):
+        refused = ""
+
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except RuntimeError as error:
+                words = str(error).rpartition("stderr:")[2]
+                self.refused = " ".join(words.split()) or "sbatch gave no reason"
+                self.status = Status.running
+
+        async def close(self) -> None:
+            await super().close()
+            self.status = Status.closed  # which a closing cluster asserts of all its jobs
+
+    return Job
 
 
 class Replacing(Adaptive):
@@ -62,7 +89,8 @@ class Replacing(Adaptive):
         arrived = self.observed
         jobs = dict(self.cluster.workers)
         joined = {job.job_id for name, job in jobs.items() if name in arrived}
-        if joined - self.trouble.joined:
+        if joined:
+            # Some work: the others may be beyond what a person may submit, or on a broken node.
             self.trouble.in_a_row = 0
         self.trouble.joined |= joined
         if len(joined) == len(jobs):
@@ -70,17 +98,23 @@ class Replacing(Adaptive):
         queued = await _queued_jobs()
         if queued is None:
             return
+        some_wait = any(job.job_id in queued for job in jobs.values())
         for name, job in jobs.items():
             lost = job.job_id not in queued and name not in self.observed
             if lost and self.cluster.workers.get(name) is job:
                 del self.cluster.workers[name]
                 job.status = Status.closed
-                self.trouble.in_a_row += job.job_id not in self.trouble.joined
+                if job.job_id is None:
+                    self.trouble.in_a_row += not some_wait
+                else:
+                    self.trouble.in_a_row += job.job_id not in self.trouble.joined
         if self.trouble.in_a_row >= GIVE_UP_AFTER:
+            refused = [job.refused for job in jobs.values() if job.refused]
+            why = f"SLURM refused: {refused[-1]}" if refused else self.trouble.hint
             self.trouble.sentence = (
                 f"{self.trouble.in_a_row} worker jobs in a row ended before they joined (their "
-                "logs are in logs/slurm of the data folder); every flushed point is kept, and "
-                "running again computes only the rest"
+                f"logs are in logs/slurm of the data folder{why and '; ' + why}); every flushed "
+                "point is kept, and running again computes only the rest"
             )
             # The thread that waits for answers is woken, and told by the handler of `stopping`.
             if self.trouble.handled:
@@ -94,8 +128,14 @@ async def _queued_jobs() -> set[str] | None:
         process = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
         )
-        out, _ = await asyncio.wait_for(process.communicate(), 60)
-    except (OSError, TimeoutError):
+    except OSError:
+        return None
+    try:
+        out, _ = await asyncio.wait_for(process.communicate(), ANSWER_SECONDS)
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
         return None
     return set(out.decode().split()) if process.returncode == 0 else None
 

@@ -36,7 +36,7 @@ def open_slurm(file: ClusterFile, data: Path, needs: float) -> Iterator[Cluster]
         from dask_jobqueue import SLURMCluster
     except ImportError:
         raise UserError("a slurm cluster needs dask-jobqueue; install phasesweep[slurm]") from None
-    from phasesweep.cluster.replacing import Replacing, stopping
+    from phasesweep.cluster.replacing import Replacing, looked_after, stopping
 
     _check_interface(file.interface)
     logs = (data / "logs" / "slurm").absolute()
@@ -51,8 +51,11 @@ def open_slurm(file: ClusterFile, data: Path, needs: float) -> Iterator[Cluster]
         job = _job(file, memory)
         _check_script(SLURMCluster.job_cls("tcp://scheduler", name="test", **job).job_script())
         trouble = stack.enter_context(stopping())
+        if file.interface == "lo":
+            trouble.hint = "a worker on another machine needs `interface` in the cluster file"
         cluster = SLURMCluster(
             **job,
+            job_cls=looked_after(SLURMCluster.job_cls),
             log_directory=str(logs),
             scheduler_options={"dashboard_address": f"{LOOPBACK}:0"},
             **encryption(stack, file, data),

@@ -9,17 +9,19 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGES = ("slurm-wlm", "munge")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
+POLICY = Path("/usr/sbin/policy-rc.d")
 SBIN = ("/usr/sbin", "/sbin")
 CONFIGURATION = """\
 ClusterName=phasesweep
@@ -103,18 +105,34 @@ def install() -> None:
     if shutil.which("apt-get") is None:
         raise SlurmError(f"these tests need {needed}, and there is no apt-get to install them with")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
-        answer = subprocess.run(
-            ["apt-get", "--quiet", *command],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if answer.returncode:
-            raise SlurmError(f"apt-get {' '.join(command)} failed: {answer.stderr.strip()[-500:]}")
+    with _no_services_started():
+        for command in (["update"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
+            answer = subprocess.run(
+                ["apt-get", "--quiet", *command],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if answer.returncode:
+                last = answer.stderr.strip()[-500:]
+                raise SlurmError(f"apt-get {' '.join(command)} failed: {last}")
     if missing_programs():
         raise SlurmError(f"still missing after the installation: {', '.join(missing_programs())}")
+
+
+@contextmanager
+def _no_services_started() -> Iterator[None]:
+    """Debian starts a package's services when it installs it, unless this file says no."""
+    if POLICY.exists() or not POLICY.parent.is_dir():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink()
 
 
 def missing_programs() -> list[str]:
@@ -186,6 +204,35 @@ def running_slurm(root: Path) -> Iterator[Slurm]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(20)
+        left = _ended_leftovers(conf)
+    if left:
+        raise SlurmError(f"these had to be ended by their process ids: {'; '.join(left)}")
+
+
+def _ended_leftovers(conf: Path, patience: float = 20) -> list[str]:
+    """What still runs of the jobs of this SLURM after a moment; it is ended, one process at a time.
+
+    Every process of a job has the path of this SLURM's configuration in its environment.
+    """
+    deadline = time.monotonic() + patience
+    while (left := _processes_of(conf)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    for process in left:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    return [f"{process} {command}" for process, command in left.items()]
+
+
+def _processes_of(conf: Path) -> dict[int, str]:
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        with suppress(OSError):  # it has ended
+            if f"SLURM_CONF={conf}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
+                found[int(folder.name)] = command.decode(errors="replace")[:80]
+    return found
 
 
 def _srun_in(root: Path) -> None:

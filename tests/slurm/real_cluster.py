@@ -24,7 +24,7 @@ from solvers.contract import Status
 ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent
 # Every job of Snakemake starts an interpreter twice, on a machine with few cores.
-PATIENCE = 240.0
+PATIENCE = 600.0
 
 
 def environment(data: Path) -> dict[str, str]:
