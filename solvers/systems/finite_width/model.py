@@ -1,0 +1,84 @@
+"""Declaration of the system: axes, observables, demo, and the values it must reproduce."""
+
+from __future__ import annotations
+
+from solvers.axes import Choice, File, Integer, Real
+from solvers.contract import Limit, Observable, System
+from solvers.systems.finite_width import ensemble_declarations
+from solvers.systems.infinite_width.activations import ACTIVATIONS
+
+LETTERS = ("V",)
+_FOUR = ("input_1", "input_2", "input_3", "input_4")
+
+
+def _tensor(description: str, symbol: str, dims: tuple[str, ...] = _FOUR) -> Observable:
+    return Observable(description, symbol, dims=("layer", *dims), folded=dims)
+
+
+system = System(
+    "finite_width",
+    title="Wide networks: first corrections in depth/width",
+    axes={
+        "activation": Choice(*ACTIVATIONS, description="activation function"),
+        "depth": Integer("number of layers of preactivations", low=1, symbol="L"),
+        "c_b": Real("variance of a bias", low=0, default=0.0, symbol="C_b"),
+        "c_w": Real("variance of a weight times the fan-in", low=0, open="low", symbol="C_W"),
+        "lambda_b": Real(
+            "learning rate of a bias in units of the step size",
+            low=0,
+            default=1.0,
+            symbol=r"\lambda_b",
+        ),
+        "lambda_w": Real(
+            "learning rate of a weight times the fan-in, in units of the step size",
+            low=0,
+            default=1.0,
+            symbol=r"\lambda_W",
+        ),
+        "inputs": File(
+            "one input of a given norm, or a file with one row an input",
+            names=("inputs",),
+            words=("single",),
+            default="single",
+            symbol="x",
+        ),
+        "norm": Real(
+            "norm |x|/√n_0 of the single input",
+            low=0,
+            open="low",
+            default=1.0,
+            symbol=r"|x|/\sqrt{n_0}",
+            when={"inputs": ("single",)},
+            otherwise=1.0,
+        ),
+        **ensemble_declarations.AXES,
+    },
+    observables={
+        "V": _tensor("four-point vertex: connected four-point function times the width", "V"),
+        "H": _tensor("tangent kernel at infinite width", r"\Theta", ("input_1", "input_2")),
+        "vertex_ratio": Observable(
+            "four-point vertex of the first input in the last layer over its kernel squared",
+            "V/K^2",
+        ),
+        **ensemble_declarations.OBSERVABLES,
+    },
+    source="Roberts, Yaida and Hanin, The Principles of Deep Learning Theory (2022), "
+    "arXiv:2106.10165, chapters 4, 8, 11 and infinity",
+    demo={
+        "title": "Growth of the four-point vertex with depth",
+        "axes": {"activation": ["relu", "tanh"], "c_w": [1.0, 2.0]},
+        "methods": {"vertices": {"depth": 10}, **ensemble_declarations.DEMO},
+        "thresholds": [],
+        "figure": {"x": "layer", "y": ["V"], "hue": "c_w"},
+    },
+    limits=[
+        Limit(
+            "critical relu: V = 5 (l - 1) K^2",
+            "vertices",
+            {"activation": "relu", "c_w": 2.0, "depth": 9, "norm": 0.5},
+            "vertex_ratio",
+            40.0,
+        ),
+        *ensemble_declarations.LIMITS,
+    ],
+)
