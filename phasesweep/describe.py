@@ -145,6 +145,7 @@ def _short(value: Any) -> str:
 
 def records(found: Sequence[Mapping[str, Any]], method: Method, form: str | None) -> str:
     """Points as JSON lines, as CSV, or as a table of what differs between them."""
+    found = [_folded(record, method) for record in found]
     if form == "json":
         return "\n".join(json.dumps(record) for record in found)
     names = [*method.axes, *method.gives, "status", "steps", "residual", "seconds", "version"]
@@ -164,6 +165,18 @@ def records(found: Sequence[Mapping[str, Any]], method: Method, form: str | None
     said = dict.fromkeys(record["message"] for record in found if record.get("message"))
     notes = "".join(f"\n\n{text}" for text in list(said)[:LONG_LIST])
     return f"{' '.join(fixed)}\n\n{table(rows, shown)}{notes}"
+
+
+def _folded(record: Mapping[str, Any], method: Method) -> Mapping[str, Any]:
+    """A record without the further axes of length one that an observable wants left out."""
+    short = {}
+    for name, observable in method.observables.items():
+        if observable.folded and record.get(name) is not None:
+            array = np.array(record[name], dtype=object)
+            along = tuple(observable.dims.index(dim) for dim in observable.folded)
+            if array.ndim == len(observable.dims) and all(array.shape[i] == 1 for i in along):
+                short[name] = array.squeeze(along).tolist()
+    return {**record, **short}
 
 
 def _cell(value: Any) -> Any:

@@ -77,6 +77,8 @@ class Observable:
 
     `dims` names the axes after the points ("time", "iteration", ...). `labels` makes it a word
     out of the ones given (solvers return arrays of str). `kind` is "real", "integer" or "flag".
+    Axes in `folded` are left out of what is printed where all of them have length one: a tensor
+    over inputs is a number when there is one input.
     """
 
     description: str
@@ -85,6 +87,7 @@ class Observable:
     dims: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     kind: str = "real"
+    folded: tuple[str, ...] = ()
 
     @property
     def dtype(self) -> np.dtype:

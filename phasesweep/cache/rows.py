@@ -17,6 +17,7 @@ import numpy as np
 
 KEY_BYTES = 16
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+LETTER = re.compile(r"[A-Z][A-Za-z0-9_]*")
 STORED_TYPES = ("bool", "int8", "int64", "float64")
 
 
@@ -195,7 +196,8 @@ class Rows:
                 f"keys must be ({KEY_BYTES} bytes a point) uint8, and at least one point"
             )
         for name in (self.system, self.method, *self.parameters, *self.observables):
-            if not NAME.fullmatch(name):
+            letter = name in self.observables and LETTER.fullmatch(name)  # V, H, ... of a source
+            if not (letter or NAME.fullmatch(name)):
                 raise ValueError(f"the name {name!r} must be lower-case letters, digits and _")
         for name, column in self.columns().items():
             if len(column) != points:
