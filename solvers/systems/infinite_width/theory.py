@@ -82,7 +82,7 @@ def _spread(layer_count: int, broken: Array) -> tuple[Array, Array]:
 
 
 @system.theory(
-    version=1,
+    version=2,
     gives=("nngp", "ntk", "chi_parallel", "chi_perp", "final_nngp", "final_ntk"),
     shares=("depth",),
     check=_check_inputs,
@@ -221,8 +221,8 @@ def _trained_flops(*, activation: Any, depth: Any, dataset: Any, times: Any, **_
 
 
 @system.theory(
-    version=1,
-    gives=("mean", "covariance", "final_mean", "final_variance", "stable_step_size"),
+    version=2,
+    gives=("mean", "variance", "covariance", "final_mean", "final_variance", "stable_step_size"),
     shares=("depth",),
     check=_check_data,
     cost=Cost(
@@ -249,8 +249,9 @@ def trained(
 
     Loss: half the squared error summed over training inputs, so that time is that of
     Roberts, Yaida and Hanin. `mean` (points, times, tests, outputs), `covariance` (points, times,
-    tests, tests), the same for every output, and their values at infinite time (of gradient flow,
-    or of gradient descent with a step size below `stable_step_size`).
+    tests, tests), the same for every output, with `variance` its diagonal, and their values at
+    infinite time (of gradient flow, or of gradient descent with a step size below
+    `stable_step_size`).
 
     Status diverged: kernels passed 1e100 (nothing is known), or the step size is beyond
     `stable_step_size`; then outputs are those of the recorded steps (cut where a factor passes
@@ -293,6 +294,7 @@ def trained(
             message[p] = f"steps of {size:g} grow; stable below {stable[p]:.6g}"
     return {
         "mean": mean[:, :-1],
+        "variance": np.einsum("ptaa->pta", covariance[:, :-1]),
         "covariance": covariance[:, :-1],
         "final_mean": mean[:, -1],
         "final_variance": np.einsum("paa->pa", covariance[:, -1]),
