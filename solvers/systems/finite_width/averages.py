@@ -1,53 +1,64 @@
-r"""Gaussian averages of products of derivatives of the activation, of two and of four factors.
+r"""Tables of Gaussian averages of products of derivatives of the activation.
 
     two[a, b]        ⟨σ_i^(a) σ_j^(b)⟩                         shape (points, n, n)
     four[a, b, c, d] ⟨σ_i^(a) σ_j^(b) σ_k^(c) σ_l^(d)⟩         shape (points, n, n, n, n)
 
-over preactivations z ~ N(0, K) of one unit at n inputs.
+over preactivations z ~ N(0, K) of one unit at n inputs. `smooth` and `kinked` know the integrals. Any
+order of the indices may be asked for; each average is computed once.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import numpy as np
 
-from solvers.numerics.gaussian import bump_rule
-from solvers.systems.finite_width.derivatives import derivative
+from solvers.systems.finite_width.kinked import Kinked
+from solvers.systems.finite_width.smooth import Smooth, single
 
 Array = np.ndarray
-Two = dict[tuple[int, int], Array]
-Four = dict[tuple[int, int, int, int], Array]
+Orders = tuple[int, ...]
+KINKED = ("step", "relu")
 
 
-def averages(
-    name: str,
-    kernel: Array,
-    *,
-    two: Iterable[tuple[int, int]],
-    four: Iterable[tuple[int, int, int, int]],
-) -> tuple[Two, Four]:
-    """The averages asked for, at kernels (points, n, n)."""
-    variance = kernel[:, 0, 0]
-    width = 1.0 / np.sqrt(np.maximum(variance, 1.0))
-    t, weight = bump_rule(0.0, width)
-    field = np.sqrt(variance)[:, None] * t
-    orders = sorted({o for pattern in (*two, *four) for o in pattern})
-    values = {order: _derivative(name, order, field) for order in orders}
+class Averages:
+    """The averages at kernels (points, n, n), for patterns of orders declared at the start."""
 
-    def mean(pattern: tuple[int, ...]) -> Array:
-        product = weight
-        for order in pattern:
-            product = product * values[order]
-        return product.sum(axis=-1).reshape(-1, *[1] * len(pattern))
+    def __init__(self, name: str, kernel: Array, patterns: Iterable[Orders]) -> None:
+        self.n = kernel.shape[1]
+        patterns = list(patterns)
+        self.resolved = np.ones(len(kernel), dtype=bool)
+        if self.n == 1 and name not in KINKED:
+            found = single(name, kernel[:, 0, 0], patterns)
+            self.tables = {p: found[p].reshape(-1, *[1] * len(p)) for p in patterns}
+            return
+        self.tables = {p: np.empty((len(kernel), *[self.n] * len(p))) for p in patterns}
+        for point, own in enumerate(kernel):
+            source = Kinked(name, own) if name in KINKED else Smooth(name, own)
+            for pattern in patterns:
+                self._fill(self.tables[pattern][point], source, pattern)
+            if isinstance(source, Smooth):
+                self.resolved[point] = source.resolved
 
-    return {p: mean(p) for p in two}, {p: mean(p) for p in four}
+    def _fill(self, table: Array, source: Kinked | Smooth, pattern: Orders) -> None:
+        for where in itertools.product(range(self.n), repeat=len(pattern)):
+            if isinstance(source, Kinked) and len(pattern) == 2:
+                table[where] = source.two(pattern, where)
+            else:
+                table[where] = source.mean(pattern, where)
 
-
-def _derivative(name: str, order: int, field: Array) -> Array:
-    if name in ("relu", "step"):
-        from solvers.systems.infinite_width.activations import slope, value
-
-        # Second derivatives sit at z = 0, where σ σ'' vanishes (relu) and ⟨z'⟩ does (step).
-        return (value, slope)[order](name, field) if order < 2 else np.zeros_like(field)
-    return derivative(name, order, field)
+    def __getitem__(self, orders: Orders) -> Array:
+        """The table of a pattern, or of a rearrangement of one."""
+        if orders in self.tables:
+            return self.tables[orders]
+        for pattern, table in self.tables.items():
+            if sorted(pattern) == sorted(orders):
+                left = list(range(len(pattern)))
+                axes = []
+                for order in orders:
+                    axis = next(i for i in left if pattern[i] == order)
+                    left.remove(axis)
+                    axes.append(1 + axis)
+                return table.transpose(0, *axes)
+        raise KeyError(orders)

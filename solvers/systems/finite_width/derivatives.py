@@ -27,47 +27,53 @@ from solvers.systems.infinite_width.activations import value
 Array = np.ndarray
 
 
-def derivative(name: str, order: int, z: Array) -> Array:
-    """The derivative of `order` >= 0 of activation `name`, elementwise."""
+def derivatives(name: str, top: int, z: Array) -> list[Array]:
+    """[σ, σ', ...] up to the derivative of order `top`, elementwise."""
     z = np.asarray(z, dtype=float)
-    if order == 0:
-        return value(name, z)
+    orders = range(1, top + 1)
     match name:
         case "linear":
-            return np.full_like(z, float(order == 1))
+            rest = [np.full_like(z, float(k == 1)) for k in orders]
         case "sin":
-            return np.sin(z + 0.5 * math.pi * order)
+            rest = [np.sin(z + 0.5 * math.pi * k) for k in orders]
         case "sigmoid":
-            return _by_value((0.0, 1.0, -1.0), order)(expit(z))
+            return _by_value(expit(z), (0.0, 1.0, -1.0), top)
         case "tanh":
-            return _by_value((1.0, 0.0, -1.0), order)(np.tanh(z))
+            return _by_value(np.tanh(z), (1.0, 0.0, -1.0), top)
         case "softplus":
-            return _sigmoid(order - 1, z)
+            rest = derivatives("sigmoid", top - 1, z)[:top] if top else []
         case "swish":
-            return z * _sigmoid(order, z) + order * _sigmoid(order - 1, z)
+            s = derivatives("sigmoid", top, z)
+            rest = [z * s[k] + k * s[k - 1] for k in orders]
         case "erf":
-            last = hermval(z, [0.0] * (order - 1) + [1.0])
-            return 2.0 / math.sqrt(math.pi) * (-1) ** (order - 1) * last * np.exp(-z * z)
+            bell = 2.0 / math.sqrt(math.pi) * np.exp(-z * z)
+            rest = [(-1) ** (k - 1) * hermval(z, _last(k - 1)) * bell for k in orders]
         case "gelu":
-            return z * _normal(order, z) + order * _normal(order - 1, z)
-    raise ValueError(name)
+            bell = np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
+            n = [ndtr(z), *((-1) ** (k - 1) * hermeval(z, _last(k - 1)) * bell for k in orders)]
+            rest = [z * n[k] + k * n[k - 1] for k in orders]
+        case _:
+            raise ValueError(name)
+    return [value(name, z), *rest]
+
+
+def derivative(name: str, order: int, z: Array) -> Array:
+    """The derivative of `order` >= 0 of activation `name`, elementwise."""
+    return derivatives(name, order, z)[order]
+
+
+def _last(degree: int) -> list[float]:
+    return [0.0] * degree + [1.0]
+
+
+def _by_value(f: Array, slope: tuple[float, ...], top: int) -> list[Array]:
+    return [f, *(_polynomial(slope, k)(f) for k in range(1, top + 1))]
 
 
 @cache
-def _by_value(slope: tuple[float, ...], order: int) -> Polynomial:
+def _polynomial(slope: tuple[float, ...], order: int) -> Polynomial:
     """The polynomial P of f^(order) = P(f), for f' = slope(f)."""
     found = Polynomial([0.0, 1.0])
     for _ in range(order):
         found = found.deriv() * Polynomial(slope)
     return found
-
-
-def _sigmoid(order: int, z: Array) -> Array:
-    return expit(z) if order == 0 else derivative("sigmoid", order, z)
-
-
-def _normal(order: int, z: Array) -> Array:
-    if order == 0:
-        return ndtr(z)
-    last = hermeval(z, [0.0] * (order - 1) + [1.0])
-    return (-1) ** (order - 1) * last * np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)

@@ -7,7 +7,7 @@ from solvers.contract import Limit, Observable, System
 from solvers.systems.finite_width import ensemble_declarations
 from solvers.systems.infinite_width.activations import ACTIVATIONS
 
-LETTERS = ("V",)
+_TWO = ("input_1", "input_2")
 _FOUR = ("input_1", "input_2", "input_3", "input_4")
 
 
@@ -54,11 +54,29 @@ system = System(
         **ensemble_declarations.AXES,
     },
     observables={
+        "G": _tensor("kernel K at infinite width", "K", _TWO),
+        "G1": _tensor("first correction of the kernel, times the width", "G^{(1)}", _TWO),
+        "H": _tensor("mean tangent kernel at infinite width", r"\Theta", _TWO),
+        "H1": _tensor("first correction of the mean tangent kernel", "H^{(1)}", _TWO),
         "V": _tensor("four-point vertex: connected four-point function times the width", "V"),
-        "H": _tensor("tangent kernel at infinite width", r"\Theta", ("input_1", "input_2")),
+        "A": _tensor("covariance of tangent kernels, each within one unit", "A"),
+        "B": _tensor("covariance of tangent kernels, each between the same two units", "B"),
+        "D": _tensor("covariance of a tangent kernel and outputs, each within one unit", "D"),
+        "F": _tensor("covariance of a tangent kernel and outputs between the same units", "F"),
+        "P": _tensor("dNTK against the output of the unit differentiated twice", "P"),
+        "Q": _tensor("dNTK against the output of a unit differentiated once", "Q"),
+        "R": _tensor("mean of the first ddNTK", "R"),
+        "S": _tensor("mean of the second ddNTK, Hessians of one unit", "S"),
+        "T": _tensor("mean of the second ddNTK, each Hessian with its own gradient", "T"),
+        "U": _tensor("mean of the second ddNTK, each Hessian with the other gradient", "U"),
         "vertex_ratio": Observable(
             "four-point vertex of the first input in the last layer over its kernel squared",
             "V/K^2",
+        ),
+        "ntk_ratio": Observable(
+            "width times the relative variance of the tangent kernel of the first input in the "
+            "last layer",
+            r"(A + 2B)/\Theta^2",
         ),
         **ensemble_declarations.OBSERVABLES,
     },

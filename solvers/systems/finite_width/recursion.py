@@ -1,46 +1,82 @@
-"""From layer to layer: kernels and the tensors of first order in 1/width."""
+"""From layer to layer: kernels and all tensors of first order in 1/width."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from solvers.systems.finite_width.averages import averages
+from solvers.systems.finite_width import differentials, fluctuations
+from solvers.systems.finite_width.averages import Averages
+from solvers.systems.finite_width.contractions import lifted
+from solvers.systems.infinite_width.averages import pair
 
 Array = np.ndarray
-LARGEST = 1e100
+TWO_INDICES = ("G", "G1", "H", "H1")
+FOUR_INDICES = ("V", "A", "B", "D", "F", "P", "Q", "R", "S", "T", "U")
+LARGEST = 1e60
+"""Kernels beyond this are called infinite."""
 
 
-def layers(activation: str, products: Array, *, depth: int, rates: dict[str, Array]):
-    """Kernels and vertices of all layers for the products x_a·x_b/n_0, shape (points, n, n)."""
-    bias, weight, rate_b, rate_w = (
-        rates[x][:, None, None] for x in ("c_b", "c_w", "lambda_b", "lambda_w")
+@dataclass(frozen=True)
+class Layers:
+    """Tensors of every layer: nan after a kernel passed `LARGEST`, and where one does not exist."""
+
+    tensors: dict[str, Array]
+    """letter -> (points, depth, n, ...)"""
+    ended: Array
+    """(points,) first layer whose kernel is infinite, 0 if there is none"""
+    resolved: Array
+    """(points,) False where an average asked for more nodes than the rules have"""
+
+
+def layers(activation: str, products: Array, *, depth: int, rates: dict[str, Array]) -> Layers:
+    """All layers, for the products x_a·x_b/n_0 (points, n, n) and the columns c_b, c_w, lambda_*."""
+    points, n = products.shape[:2]
+    shapes = {name: (n, n) for name in TWO_INDICES} | {name: (n,) * 4 for name in FOUR_INDICES}
+    tensors = {name: np.full((points, depth, *s), np.nan) for name, s in shapes.items()}
+    ended, resolved = np.zeros(points, dtype=int), np.ones(points, dtype=bool)
+    layer = {name: np.zeros((points, *s)) for name, s in shapes.items()}
+    layer["G"] = lifted(rates["c_b"], 2) + lifted(rates["c_w"], 2) * products
+    layer["H"] = lifted(rates["lambda_b"], 2) + lifted(rates["lambda_w"], 2) * products
+    alive = np.arange(points)
+    for at in range(depth):
+        keep = np.all(np.einsum("paa->pa", layer["G"]) < LARGEST, axis=1)
+        ended[alive[~keep]] = at + 1
+        alive = alive[keep]
+        layer = {name: tensor[keep] for name, tensor in layer.items()}
+        rates = {name: column[keep] for name, column in rates.items()}
+        if not len(alive):
+            break
+        for name, tensor in layer.items():
+            tensors[name][alive, at] = tensor
+        if at + 1 < depth:
+            layer, fine = _next(activation, layer, rates)
+            resolved[alive] &= fine
+    return Layers(tensors, ended, resolved)
+
+
+def _next(activation: str, layer: dict[str, Array], rates: dict[str, Array]):
+    if activation == "step":
+        return _next_of_step(layer, rates)
+    patterns = (*fluctuations.TWO, *fluctuations.FOUR, *differentials.FOUR)
+    found = Averages(activation, layer["G"], patterns)
+    after = fluctuations.next_kernel(found, layer, rates)
+    after |= fluctuations.next_tangent(found, layer, after, rates)
+    after |= differentials.next_differentials(found, layer, rates)
+    return after, found.resolved
+
+
+def _next_of_step(layer: dict[str, Array], rates: dict[str, Array]):
+    """A step has kernels, a vertex, and an NTK that is infinite at equal inputs; no more."""
+    patterns = (*fluctuations.TWO_OF_KERNEL, *fluctuations.FOUR_OF_KERNEL)
+    found = Averages("step", layer["G"], patterns)
+    after = fluctuations.next_kernel(found, layer, rates)
+    variance = np.einsum("paa->pa", layer["G"])
+    slopes = pair("step", variance[:, :, None], variance[:, None], layer["G"])[1]
+    after["H"] = (
+        lifted(rates["lambda_b"], 2)
+        + lifted(rates["lambda_w"], 2) * found[0, 0]
+        + lifted(rates["c_w"], 2) * slopes * layer["H"]
     )
-    kernel, tangent = bias + weight * products, rate_b + rate_w * products
-    points, n = kernel.shape[:2]
-    vertex = np.zeros((points, n, n, n, n))
-    kernels, tangents, vertices = [kernel], [tangent], [vertex]
-    for _ in range(depth - 1):
-        two, four = averages(activation, kernel, two=((0, 0), (2, 0), (1, 1)), four=((0, 0, 0, 0),))
-        square = weight[:, :, :, None, None] ** 2
-        g = two[0, 0]
-        moved = _second(two[2, 0], two[1, 1], vertex)
-        moved = _second(two[2, 0], two[1, 1], moved.transpose(0, 3, 4, 1, 2))
-        connected = four[0, 0, 0, 0] - g[:, :, :, None, None] * g[:, None, None]
-        vertex = square * (connected + 0.25 * moved.transpose(0, 3, 4, 1, 2))
-        tangent = rate_b + rate_w * g + weight * two[1, 1] * tangent
-        kernel = bias + weight * g
-        kernels.append(kernel)
-        tangents.append(tangent)
-        vertices.append(vertex)
-    return tuple(np.stack(found, axis=1) for found in (kernels, tangents, vertices))
-
-
-def _second(bend: Array, slopes: Array, tensor: Array) -> Array:
-    """Σ ⟨∂_a ∂_b σ_i σ_j⟩ tensor_ab.., on the first two of its input axes."""
-    own = np.einsum("paa...->pa...", tensor)
-    lift = (..., *[None] * (tensor.ndim - 3))
-    return (
-        bend[lift] * own[:, :, None]
-        + bend.swapaxes(1, 2)[lift] * own[:, None]
-        + 2.0 * slopes[lift] * tensor
-    )
+    return {name: after.get(name, np.full_like(layer[name], np.nan)) for name in layer}, True
