@@ -29,7 +29,7 @@ from phasesweep.grid import Points, key_array
 from phasesweep.provenance import provenance
 from phasesweep.sweepfile import Sweep
 from solvers.axes import Sequence as SequenceAxis
-from solvers.contract import Observable, Status
+from solvers.contract import Method, Observable, Status
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,6 +45,11 @@ BOOKKEEPING = {
     "seconds": Observable("time spent on the point", unit="s"),
 }
 COMMENT = "NaN where a cell was not asked, failed, or has no value"
+
+
+def bookkeeping(method: Method) -> dict[str, Observable]:
+    """What is told of every point; a method with an axis `steps` takes as many, and says no more."""
+    return {name: item for name, item in BOOKKEEPING.items() if name not in method.axes}
 
 
 def method_dataset(points: Points, blocks: Iterable[Rows]) -> xr.Dataset:
@@ -78,7 +83,7 @@ def method_dataset(points: Points, blocks: Iterable[Rows]) -> xr.Dataset:
         ]
         filled = dense(observable, shape, columns, targets, lost, lengths)
         variables[name] = ((*dims, *observable.dims), filled, describe_observable(name, observable))
-    for name, observable in BOOKKEEPING.items():
+    for name, observable in bookkeeping(method).items():
         columns = [
             getattr(rows, name)[source] for rows, source in zip(blocks, sources, strict=True)
         ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phasesweep.cache import Cache, Coded
-from phasesweep.dataset import BOOKKEEPING, dense, describe_observable
+from phasesweep.dataset import bookkeeping, dense, describe_observable
 from phasesweep.errors import UserError, unknown
 from phasesweep.windows import widen, with_index
 from solvers.axes import Axis, File
@@ -97,7 +97,7 @@ def points_table(method: Method, cache: Cache, chosen: Mapping[str, Any]) -> xr.
             filled,
             describe_observable(name, observable),
         )
-    for name, observable in BOOKKEEPING.items():
+    for name, observable in bookkeeping(method).items():
         filled = dense(observable, (count,), [getattr(r, name) for r in blocks], targets)
         variables[name] = (("point",), filled, describe_observable(name, observable))
     texts = [np.array(rows.messages.decode(), dtype=str) for rows in blocks]
