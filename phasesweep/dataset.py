@@ -48,7 +48,7 @@ COMMENT = "NaN where a cell was not asked, failed, or has no value"
 
 
 def bookkeeping(method: Method) -> dict[str, Observable]:
-    """What is told of every point; a method with an axis `steps` takes as many, and says no more."""
+    """What is told of every point; of a method with an axis `steps` that axis tells the steps."""
     return {name: item for name, item in BOOKKEEPING.items() if name not in method.axes}
 
 

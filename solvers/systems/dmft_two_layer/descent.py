@@ -1,4 +1,4 @@
-"""Gradient descent itself: all points of an instance in lockstep, all instances of a size at once."""
+"""Gradient descent itself: all points of an instance in lockstep, several instances at once."""
 
 from __future__ import annotations
 

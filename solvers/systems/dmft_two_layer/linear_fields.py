@@ -64,9 +64,7 @@ class LinearFields:
             second_gradient=with_field,
         )
 
-    def _error_with_field(
-        self, step: int, weights: Weights, covariance: np.ndarray
-    ) -> np.ndarray:
+    def _error_with_field(self, step: int, weights: Weights, covariance: np.ndarray) -> np.ndarray:
         """E[e_t z_t]: z_t = r_t + Σ B_ts F_s, and E[c_s r_tᵀ] is in the covariances."""
         setting, p = self.setting, self.setting.width
         now, second = slice(step + 1), weights.second[: step + 1]

@@ -85,7 +85,7 @@ system = System(
         "paths": Integer(
             "paths of the fields in each randomisation, a power of two",
             low=1,
-            default=4096,
+            default=8192,
             otherwise=1,
             symbol="n_p",
             **_SAMPLED,
@@ -122,7 +122,9 @@ system = System(
             "overlaps of the student's with the teacher's units", "M", dims=_TEACHER
         ),
         "student_overlap": Observable("overlaps of the student's units", "Q", dims=_UNITS),
-        "second_layer_weights": Observable("second layer of the student", "a", dims=("step", "unit")),
+        "second_layer_weights": Observable(
+            "second layer of the student", "a", dims=("step", "unit")
+        ),
         "training_loss_error": Observable(
             "standard error of the training loss", r"\sigma(L_\mathrm{train})", dims=("step",)
         ),

@@ -57,7 +57,7 @@ def value_slope_bend(activation: str, u: np.ndarray) -> tuple[np.ndarray, np.nda
     return value(activation, u), steep, bend
 
 
-def test_loss(
+def loss_of_overlaps(
     activation: str,
     student: np.ndarray,
     teacher: np.ndarray,
@@ -76,11 +76,12 @@ def test_loss(
     weight = np.full((*teacher.shape[:-2], p + k), -1.0 / k)
     weight[..., :p] = second / p
     variance = np.diagonal(joint, axis1=-2, axis2=-1)
+    first, other = np.triu_indices(p + k)
     averages = pair_average(
-        activation, *np.broadcast_arrays(variance[..., :, None], variance[..., None, :], joint)
+        activation, variance[..., first], variance[..., other], joint[..., first, other]
     )
-    total = np.einsum("...i,...ij,...j->...", weight, averages, weight)
-    return np.maximum(0.5 * total, 0.0)
+    twice = np.where(first == other, 0.5, 1.0) * weight[..., first] * weight[..., other]
+    return np.maximum(np.sum(twice * averages, axis=-1), 0.0)
 
 
 def pair_average(activation: str, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
@@ -89,10 +90,11 @@ def pair_average(activation: str, a: np.ndarray, b: np.ndarray, c: np.ndarray) -
         return np.array(c, dtype=float)
     flat = [np.ascontiguousarray(x, dtype=float).ravel() for x in (a, b, c)]
     if activation == "tanh":
-        averages = np.array([_tanh_average(*abc) for abc in zip(*flat, strict=True)])
+        cases, place = np.unique(np.stack(flat), axis=1, return_inverse=True)
+        averages = np.array([_tanh_average(*case) for case in cases.T])[place.ravel()]
     else:
         averages = np.empty(flat[0].size)
-        _products(CODES[activation], *flat, averages)
+        _products(CODES[activation], flat[0], flat[1], flat[2], averages)
     return averages.reshape(np.shape(c))
 
 
