@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from solvers.axes import Choice, Integer, Real
 from solvers.contract import Limit, Observable, System
@@ -23,6 +27,8 @@ ERRORS = (
 GIVES = (
     "training_loss",
     "test_loss",
+    "final_training_loss",
+    "final_test_loss",
     "teacher_overlap",
     "student_overlap",
     "second_layer_weights",
@@ -32,6 +38,46 @@ GIVES = (
 _UNITS = ("step", "unit", "unit_other")
 _TEACHER = ("step", "unit", "teacher_unit")
 _KERNEL = ("step", "step_other", "unit", "unit_other")
+
+
+def _limits() -> list[Limit]:
+    """Values of linear units from the moments and the resolvent of X^T X.
+
+    Entries have variance 1/d, so that tr (X^T X)^j / d is alpha, alpha + alpha², ... for j = 1, 2,
+    and g(λ) = tr (X^T X + λ)^(-1) / d solves λ g² + (λ + alpha - 1) g = 1. One step from 0 leaves
+    w - w* = -(1 - η X^T X) w* + η X^T √Δ ξ; weight decay ends in ridge regression,
+    1/2 [λ² tr (X^T X + λ)^(-2) + Δ tr X^T X (X^T X + λ)^(-2)] / d.
+    """
+    alpha, eta, noise, decay = 2.0, 0.25, 0.1, 0.5
+    linear = {"activation": "linear", "alpha": alpha, "noise": noise, "initial_scale": 0.0}
+    one = 1.0 - 2.0 * eta * alpha + eta**2 * (alpha + alpha**2) + noise * eta**2 * alpha
+    middle = decay + alpha - 1.0
+    root = math.sqrt(middle**2 + 4.0 * decay)
+    resolvent = (root - middle) / (2.0 * decay)
+    slope = -(resolvent**2 + resolvent) / root
+    ridge = -(decay**2) * slope + noise * (resolvent + decay * slope)
+    source = "Marchenko and Pastur, Math. USSR Sb. 1, 457 (1967); derived here"
+    return [
+        Limit(
+            "one step of linear regression",
+            "dmft",
+            {**linear, "step_size": eta, "steps": 1},
+            "final_test_loss",
+            0.5 * one,
+            rtol=1e-12,
+            source=source,
+        ),
+        Limit(
+            "weight decay ends in ridge regression",
+            "dmft",
+            {**linear, "step_size": eta, "weight_decay": decay, "steps": 120},
+            "final_test_loss",
+            0.5 * ridge,
+            rtol=1e-9,
+            source=source,
+        ),
+    ]
+
 
 system = System(
     SYSTEM,
@@ -118,6 +164,10 @@ system = System(
             r"L_\mathrm{test}",
             dims=("step",),
         ),
+        "final_training_loss": Observable(
+            "training loss after the last step", r"L_\mathrm{train}(T)"
+        ),
+        "final_test_loss": Observable("test loss after the last step", r"L_\mathrm{test}(T)"),
         "teacher_overlap": Observable(
             "overlaps of the student's with the teacher's units", "M", dims=_TEACHER
         ),
@@ -156,8 +206,8 @@ system = System(
     "Cheng and Montanari, arXiv:2112.07572",
     demo={
         "title": "Losses of full-batch gradient descent: theory and simulation",
-        "fixed": {"width": 2, "noise": 0.1, "initial_scale": 0.5, "steps": 10},
-        "axes": {"activation": ["linear", "erf"], "step_size": 0.5, "alpha": [1, 3]},
+        "fixed": {"width": 2, "noise": 0.1, "initial_scale": 0.5, "steps": 10, "step_size": 0.5},
+        "axes": {"activation": ["linear", "erf", "relu"], "alpha": [1, 3]},
         "methods": {
             "dmft": {"paths": 512, "randomisations": 4},
             "gradient_descent": {"dimension": 200, "seed": {"count": 4}},
@@ -165,6 +215,10 @@ system = System(
         "thresholds": [],
         "figure": {"x": "step", "y": ["test_loss", "training_loss"], "hue": "alpha"},
     },
-    limits=[],
+    limits=_limits(),
 )
-_ = Limit
+
+
+def final(answer: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The losses after the last step."""
+    return {f"final_{name}": answer[name][:, -1] for name in ("training_loss", "test_loss")}

@@ -25,7 +25,6 @@ from solvers.systems.dmft_two_layer.weights import Averages, Setting, Weights
 
 NET_GAIN = 0.1
 """Variance of an average over the net, in units of that over independent points (measured)."""
-_LEAST = 1e-300
 _PIVOT = 1e-12
 """A direction whose conditional variance is below this share of its variance is not a new one."""
 
@@ -203,9 +202,11 @@ class Paths:
         one, D + (E[F_t xᵀ] - D H) Hᵀ (H Hᵀ + ν)^(-1), ν the ratio of the variances of the two
         estimates: without an inverse of a singular matrix, and unbiased for every ν.
         """
+        if not spread > 0.0:
+            return np.zeros((len(response), step * self.setting.width))  # D is exact
         past, known = step * self.setting.width, len(response[0])
         forces, normals = self.forces[past:known], self.normals[:known]
-        ratio = NET_GAIN * float(np.mean(forces**2)) / max(spread, _LEAST)
+        ratio = NET_GAIN * float(np.mean(forces**2)) / spread
         loadings = self.loadings[:past, :known]
         missing = forces @ normals.T / self.count - response @ self.loadings[:known, :known]
         kernel = loadings @ loadings.T + ratio * np.eye(past)

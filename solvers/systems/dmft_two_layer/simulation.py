@@ -8,7 +8,7 @@ import numpy as np
 
 from solvers.contract import Cost, Status
 from solvers.systems.dmft_two_layer.descent import Columns, Instances, Record, descend
-from solvers.systems.dmft_two_layer.model import GIVES, system
+from solvers.systems.dmft_two_layer.model import GIVES, final, system
 from solvers.systems.dmft_two_layer.units import loss_of_overlaps
 
 _TOGETHER = 2**27
@@ -123,6 +123,7 @@ def gradient_descent(
         target[:, None],
         answer["second_layer_weights"],
     )
+    answer |= final(answer)
     lost = ~np.isfinite(answer["training_loss"] + answer["test_loss"])
     first = np.where(lost.any(axis=1), np.argmax(lost, axis=1), -1)
     answer["status"] = np.where(first < 0, Status.CONVERGED, Status.DIVERGED)

@@ -8,7 +8,7 @@ import numpy as np
 
 from solvers.contract import Cost, Status
 from solvers.systems.dmft_two_layer.linear_fields import LinearFields
-from solvers.systems.dmft_two_layer.model import ERRORS, GIVES, system
+from solvers.systems.dmft_two_layer.model import ERRORS, GIVES, final, system
 from solvers.systems.dmft_two_layer.paths import Paths, check_paths, inputs
 from solvers.systems.dmft_two_layer.units import loss_of_overlaps
 from solvers.systems.dmft_two_layer.weights import Setting, Weights
@@ -116,6 +116,7 @@ def dmft(
     answer: dict[str, Any] = {
         name: np.stack([point[name] for point in answers]) for name in answers[0]
     }
+    answer |= final(answer)
     lost = ~np.isfinite(answer["test_loss"] + answer["training_loss"])
     first = np.where(lost.any(axis=1), np.argmax(lost, axis=1), -1)
     answer["status"] = np.where(first < 0, Status.CONVERGED, Status.DIVERGED)
