@@ -217,7 +217,8 @@ def row_record(method: Any, point: Mapping[str, Any], rows: Rows, i: int) -> dic
         else:
             record[name] = plain(value)
     record["status"] = Status(int(rows.status[i])).name.lower()
-    record["steps"] = int(rows.steps[i])
+    if "steps" not in method.axes:
+        record["steps"] = int(rows.steps[i])
     record["residual"] = plain(rows.residual[i])
     record["seconds"] = plain(rows.seconds[i])
     record["version"] = method.version

@@ -32,7 +32,7 @@ from phasesweep.grid import Points
 from phasesweep.provenance import provenance
 from phasesweep.sweepfile import Sweep
 from solvers.axes import Sequence as SequenceAxis
-from solvers.contract import Observable, Status
+from solvers.contract import Method, Observable, Status
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,6 +50,11 @@ BOOKKEEPING = {
     "seconds": Observable("time spent on the point", unit="s"),
 }
 COMMENT = "NaN where a cell was not asked, failed, or has no value"
+
+
+def bookkeeping(method: Method) -> dict[str, Observable]:
+    """What is told of every point; of a method with an axis `steps` that axis tells the steps."""
+    return {name: item for name, item in BOOKKEEPING.items() if name not in method.axes}
 
 
 def method_dataset(
@@ -73,9 +78,10 @@ def method_dataset(
     held = Ascending(sortable(points.key_table[first]))
     further = _further_coordinates(points, coordinates)
     lengths = {dims[-1]: data.shape[-1] for dims, data, _ in further.values()}
+    told = bookkeeping(method)
     filled = {
         name: Dense(observable, shape, lengths, room)
-        for name, observable in (method.observables | BOOKKEEPING).items()
+        for name, observable in (method.observables | told).items()
     }
     found = failed = 0
     sources: dict[str, Any] = {}
@@ -85,7 +91,7 @@ def method_dataset(
         target, lost = cells[first[at[source]]], rows.status[source] == Status.FAILED
         for name in method.observables:
             filled[name].put(target[~lost], rows.observables[name][source[~lost]])
-        for name in BOOKKEEPING:
+        for name in told:
             filled[name].put(target, getattr(rows, name)[source])
         found, failed = found + len(source), failed + int(lost.sum())
         sources |= _sources(rows)

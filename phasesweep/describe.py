@@ -148,7 +148,11 @@ def records(found: Sequence[Mapping[str, Any]], method: Method, form: str | None
     found = [_folded(record, method) for record in found]
     if form == "json":
         return "\n".join(json.dumps(record) for record in found)
-    names = [*method.axes, *method.gives, "status", "steps", "residual", "seconds", "version"]
+    names = list(
+        dict.fromkeys(
+            [*method.axes, *method.gives, "status", "steps", "residual", "seconds", "version"]
+        )
+    )
     if form == "csv":
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -160,7 +164,8 @@ def records(found: Sequence[Mapping[str, Any]], method: Method, form: str | None
         return "no points"
     axes = [n for n in method.axes if len({json.dumps(r[n]) for r in found}) > 1]
     fixed = [f"{n}={_brief(found[0][n])}" for n in method.axes if n not in axes]
-    shown = [*axes, *method.gives, "status", "steps", "residual"]
+    taken = [] if "steps" in method.axes else ["steps"]
+    shown = [*axes, *method.gives, "status", *taken, "residual"]
     rows = [[_brief(record.get(name)) for name in shown] for record in found]
     said = dict.fromkeys(record["message"] for record in found if record.get("message"))
     notes = "".join(f"\n\n{text}" for text in list(said)[:LONG_LIST])

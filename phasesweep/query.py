@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phasesweep.cache import Cache, Coded
-from phasesweep.dataset import BOOKKEEPING, Dense, describe_observable
+from phasesweep.dataset import Dense, bookkeeping, describe_observable
 from phasesweep.errors import UserError, unknown
 from phasesweep.windows import widen, with_index
 from solvers.axes import Axis, File
@@ -89,11 +89,12 @@ def points_table(method: Method, cache: Cache, chosen: Mapping[str, Any]) -> xr.
     ends = np.cumsum([0, *(len(rows) for rows in blocks)])
     targets = [np.arange(a, b) for a, b in pairwise(ends)]
     variables, coords = {}, {}
-    for name, observable in (method.observables | BOOKKEEPING).items():
+    told = bookkeeping(method)
+    for name, observable in (method.observables | told).items():
         dense = Dense(observable, (count,))
         for rows, target in zip(blocks, targets, strict=True):
-            good = slice(None) if name in BOOKKEEPING else rows.status != Status.FAILED
-            column = getattr(rows, name) if name in BOOKKEEPING else rows.observables[name]
+            good = slice(None) if name in told else rows.status != Status.FAILED
+            column = getattr(rows, name) if name in told else rows.observables[name]
             dense.put(target[good], column[good])
         described = describe_observable(name, observable)
         variables[name] = (("point", *observable.dims), dense.array(), described)
