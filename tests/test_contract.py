@@ -195,4 +195,6 @@ def test_bad_files_are_refused(tmp_path):
     ):
         with pytest.raises(ValueError, match=r"."):
             axis.parse(tmp_path / name)
+    with pytest.raises(ValueError, match=r"broken.npz cannot be read \(it is no .npz archive"):
+        axis.parse(tmp_path / "broken.npz")
     assert isinstance(FileContent.of({"M": [1.0]}), FileContent)

@@ -210,3 +210,9 @@ def test_two_layers_beyond_stability_diverge_and_say_when(step_size, unit):
     stable = solve("two_time_scales_sgd", step_size=1e-3, times=(0.1,), **given)
     assert np.all(stable["status"] == Status.CONVERGED)
     assert np.all(np.isnan(stable["diverged_at"]))
+    # A prediction error beyond the bound, at a second layer that would not feel it.
+    given |= {"epsilon": 1e-12, "noise": 1e24}
+    lost = solve("two_time_scales_sgd", step_size=1.0, times=(0.0, 1.0), **given)
+    assert np.all(lost["status"] == Status.DIVERGED)
+    np.testing.assert_array_equal(lost["diverged_at"], 0.0)
+    np.testing.assert_array_equal(lost["risk"][:, 1], lost["risk"][:, 0])

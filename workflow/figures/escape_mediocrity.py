@@ -87,15 +87,20 @@ def _risks(ax: Axes, risk: dict[str, xr.Dataset], *, quiet: bool) -> None:
     ax.set_ylabel(style.label("risk", risk["sgd"]["risk"].attrs))
 
 
+def _of_width(values: xr.DataArray, width: int) -> xr.DataArray:
+    """The values of one width, of a sweep over several or of that one alone."""
+    return values.sel(width=width) if "width" in values.dims else values
+
+
 def _laws(ax: Axes, starts: dict[str, xr.Dataset]) -> None:
     """Share of the starts that have been left by a time, for the narrowest student."""
     narrow = int(np.min(starts["sgd"]["width"].values))
     for method, color in METHODS.items():
-        times = starts[method]["exit_time"].sel(width=narrow).values.ravel()
+        times = _of_width(starts[method]["exit_time"], narrow).values.ravel()
         count = len(times)
         left = np.sort(times[np.isfinite(times)])
         ax.step(left, np.arange(1, len(left) + 1) / count, where="post", color=color)
-    formula = starts["exit_time"]["exit_time"].sel(width=narrow)
+    formula = _of_width(starts["exit_time"]["exit_time"], narrow)
     style.mark_threshold(ax, float(formula))
     ax.set_title(
         f"{count} starts, " + style.value_text("width", starts["sgd"]["width"].attrs, narrow)

@@ -47,7 +47,7 @@ def _mean_field(ax: Axes, size: xr.DataArray) -> None:
     ax.set(xscale="log", yscale="log")
     _ticks(ax, width)
     ax.legend(loc="lower left", handlelength=1.2, labelspacing=0.2)
-    ax.set_ylim(0.2 * float(size.min()), 4.0 * float(level * bound.max()))
+    ax.set_ylim(0.05 * float(size.min()), 4.0 * float(level * bound.max()))
     ax.set_xlabel(style.label("width", size["width"].attrs))
     ax.set_ylabel("RMS error of the overlaps $Q$")
 

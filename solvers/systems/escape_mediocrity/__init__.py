@@ -28,6 +28,13 @@ means R = (1 - T) R(0) with T = exit_fraction.
 random start of size 1/√d. `sde`: with the fluctuations of SGD. `sgd`: weights and samples. On the
 sphere nothing can blow up: a step that is too large keeps the student at the start for ever.
 
+**Does width help, does noise matter.** For small steps width helps little: the annealed time falls
+by log 2/8 from one unit to infinitely many, whatever d, while log(T d)/8 grows; at a fixed γ/p the
+terms 1/p + 4/p² of Λ, the noise of the steps, add to the gain. The fluctuations of SGD matter
+little: they bring the exit forward by log(1 + ω)/Λ, ω of order γ (`formula`), so that ODE, SDE and
+SGD exit at nearly the same time, and the start decides. Label noise delays it, through Λ, without
+bound as Λ falls to 0.
+
 **Sources.** Arnaboldi, Krzakala, Loureiro and Stephan, "Escaping mediocrity: how two-layer networks
 learn hard generalized linear models with SGD", arXiv:2305.18502 (2023), for the model, the formulae
 and the stochastic equation; Ben Arous, Gheissari and Jagannath, J. Mach. Learn. Res. 22 (2021), for
