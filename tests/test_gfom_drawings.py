@@ -8,16 +8,8 @@ from tests.test_glm_drawings import make, texts
 
 
 def test_figure_of_iterations_shows_their_law(data, tmp_path):
-    figure, trees = make(
-        "gfom",
-        data,
-        tmp_path,
-        steps=3,
-        paths=64,
-        replicates=4,
-        dimension=[20, 40],
-        seed={"count": 3},
-    )
+    few = {"alpha": [2], "gain": [1.5], "dimension": [20, 40], "seed": {"count": 3}}
+    figure, trees = make("gfom", data, tmp_path, steps=3, **few)
     titles = {ax.get_title() for ax in figure.axes}
     assert {"moments", "tanh", "ridge regression", "sparse regression", "memory"} <= titles
     law = trees["gfom_powers"]["law"].to_dataset()

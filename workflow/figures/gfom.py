@@ -24,29 +24,40 @@ NAMES = {
     "momentum": "momentum",
     "ista": "soft threshold",
 }
+Data = dict[str, dict[str, "xr.Dataset"]]
 DASHES = style.DASHES["theory"]
 
 
 def draw(trees: dict[str, xr.DataTree]) -> Figure:
     """Moments, variances and risks over steps; responses; deviations against dimension."""
+    data = {
+        sweep: {method: _loaded(trees[sweep][method].to_dataset()) for method in ("law", "iterate")}
+        for sweep in SWEEPS
+    }
     figure, axes = style.panels(rows=2, columns=3, width=2.8)
     handles: dict[str, Any] = {}
-    _over_steps(axes[0, 0], trees["gfom_powers"], "moment", "alpha", handles)
+    _over_steps(axes[0, 0], data["gfom_powers"], "moment", "alpha", handles)
     axes[0, 0].set(yscale="log", title="moments", ylabel=r"$\mathrm{E}\,u\,z_t$")
-    _over_steps(axes[0, 1], trees["gfom_tanh"], "variance", "gain", handles)
+    _over_steps(axes[0, 1], data["gfom_tanh"], "variance", "gain", handles)
     axes[0, 1].set(yscale="log", title="tanh", ylabel="variance of $z_t$")
     for ax, kinds in (
         (axes[0, 2], ("gradient_descent", "momentum")),
         (axes[1, 0], ("ista",)),
     ):
-        _over_steps(ax, trees["gfom_regression"], "risk", "alpha", handles, kinds=kinds)
+        _over_steps(ax, data["gfom_regression"], "risk", "alpha", handles, kinds=kinds)
         name = "ridge regression" if len(kinds) > 1 else "sparse regression"
         ax.set(title=name, ylabel=r"risk  $|z_t - w|^2/d$")
-    _responses(axes[1, 1], trees, handles)
-    _deviations(axes[1, 2], trees, handles)
+    _responses(axes[1, 1], data, handles)
+    _deviations(axes[1, 2], data, handles)
     style.legend(figure, handles.values())
     style.title(figure, "First-order iterations on random matrices: law (lines) and simulations")
     return figure
+
+
+def _loaded(dataset: xr.Dataset) -> xr.Dataset:
+    """What is drawn, in memory."""
+    wanted = ("moment", "risk", "covariance", "response", "final_variance")
+    return dataset[[name for name in wanted if name in dataset]].load()
 
 
 def _points(dataset: xr.Dataset, iteration: str) -> list[tuple[dict[str, Any], xr.Dataset]]:
@@ -77,14 +88,14 @@ def _quantity(dataset: xr.Dataset, name: str) -> xr.DataArray:
 
 def _over_steps(
     ax: Axes,
-    tree: xr.DataTree,
+    tree: dict[str, xr.Dataset],
     name: str,
     hue: str,
     handles: dict[str, Any],
     kinds: tuple[str, ...] = (),
 ) -> None:
     """Law as lines, means over seeds at the largest dimension as points."""
-    law, runs = (tree[method].to_dataset() for method in ("law", "iterate"))
+    law, runs = (tree[method] for method in ("law", "iterate"))
     kinds = kinds or tuple(np.atleast_1d(law["iteration"].values).tolist())
     palette = list(style.WORD_COLOURS)
     values: list[Any] = []
@@ -113,10 +124,11 @@ def _over_steps(
             if varied:
                 text += ", " + style.value_text(hue, law[hue].attrs, float(value))
             handles[text] = style.handle(text, color=color, linestyle=dashes, marker=marker)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel("step  $t$")
 
 
-def _responses(ax: Axes, trees: dict[str, xr.DataTree], handles: dict[str, Any]) -> None:
+def _responses(ax: Axes, data: Data, handles: dict[str, Any]) -> None:
     """Response of the last step to earlier ones, for the first parameters of some iterations."""
     shown = {
         "gfom_tanh": ("tanh",),
@@ -124,7 +136,7 @@ def _responses(ax: Axes, trees: dict[str, xr.DataTree], handles: dict[str, Any])
     }
     colours = iter(style.WORD_COLOURS[3:])
     for sweep, kinds in shown.items():
-        law = trees[sweep]["law"].to_dataset()
+        law = data[sweep]["law"]
         for kind in [k for k in kinds if k in np.atleast_1d(law["iteration"].values)]:
             _, here = _points(law, kind)[-1]
             last = here.sizes["step"] - 1
@@ -136,15 +148,16 @@ def _responses(ax: Axes, trees: dict[str, xr.DataTree], handles: dict[str, Any])
             text = f"response, {NAMES[kind]}"
             handles[text] = style.handle(text, color=color, marker=".")
     ax.axhline(0, color=style.FAINT, linewidth=0.6, zorder=0)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(title="memory", xlabel="lag  $T - s$", ylabel="response  $b_{Ts}$")
 
 
-def _deviations(ax: Axes, trees: dict[str, xr.DataTree], handles: dict[str, Any]) -> None:
+def _deviations(ax: Axes, data: Data, handles: dict[str, Any]) -> None:
     """Root-mean-square deviation of covariances of single instances, relative to the law."""
     top = 0.0
     size = np.ones(1)
     for sweep in SWEEPS:
-        law, runs = (trees[sweep][method].to_dataset() for method in ("law", "iterate"))
+        law, runs = (data[sweep][method] for method in ("law", "iterate"))
         for kind in np.atleast_1d(law["iteration"].values).tolist():
             squares = []
             for (_, here), (_, measured) in zip(

@@ -94,7 +94,7 @@ def _iterations(ax: Axes, here: dict[str, xr.Dataset], sizes: dict[Any, Any]) ->
         ax.annotate(
             rf"$\lambda = {signal:g}$",
             (steps[-1], float(line[-1])),
-            xytext=(0, -11),
+            xytext=(0, 5),
             textcoords="offset points",
             ha="right",
             fontsize=8,

@@ -125,10 +125,6 @@ def _limits() -> list[Limit]:
     return [*wigner, *pastur, descent]
 
 
-_TANH = {"iteration": ["tanh", "amp"], "gain": [0.8, 1.5]}
-_REGRESSION = {"iteration": ["gradient_descent", "momentum", "ista"], "alpha": [0.5, 2]}
-_DEMO_STEPS = {"steps": 4}
-
 system = System(
     "gfom",
     title="First-order iterations on random matrices",
@@ -206,7 +202,7 @@ system = System(
     "Dimension-free bounds for generalized first-order methods (2025); docs/theory/gfom.md",
     demo={
         "title": "First-order iterations: law and simulation",
-        "fixed": _DEMO_STEPS,
+        "fixed": {"steps": 4},
         "methods": {
             "law": {
                 "iteration": list(iterations.names()),
@@ -220,8 +216,8 @@ system = System(
                 "iteration": list(iterations.names()),
                 "alpha": [0.5, 2],
                 "gain": [0.8, 1.5],
-                "dimension": [100, 400],
-                "seed": {"count": 4},
+                "dimension": [50, 200],
+                "seed": {"count": 2},
             },
         },
         "figure": {"x": "dimension", "y": ["final_variance"], "hue": "iteration"},

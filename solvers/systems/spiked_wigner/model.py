@@ -67,7 +67,7 @@ _LIMITS = [
 ]
 
 _SIGNALS = [0.5, 0.9, 1, 1.1, 1.5, 2]
-_DEMO_SIMULATION = {"signal": _SIGNALS, "dimension": [100, 200], "seed": {"count": 4}}
+_DEMO_SIMULATION = {"signal": _SIGNALS, "dimension": [60, 120], "seed": {"count": 2}}
 
 system = System(
     "spiked_wigner",
