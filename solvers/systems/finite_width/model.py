@@ -15,6 +15,11 @@ def _tensor(description: str, symbol: str, dims: tuple[str, ...] = _FOUR) -> Obs
     return Observable(description, symbol, dims=("layer", *dims), folded=dims)
 
 
+def _projector(words: str, symbol: str) -> Observable:
+    dims = ("train_1", "train_2", "train_3", "train_4")
+    return Observable(f"algorithm projector: {words}", symbol, dims=dims)
+
+
 system = System(
     "finite_width",
     title="Wide networks: first corrections in depth/width",
@@ -51,6 +56,28 @@ system = System(
             when={"inputs": ("single",)},
             otherwise=1.0,
         ),
+        "width": Integer("units of every hidden layer", low=2, symbol="n"),
+        "dataset": File(
+            "training inputs and targets (a row each) and test inputs: two training inputs and "
+            "one between them, or a file",
+            names=("train_inputs", "targets", "test_inputs"),
+            words=("pair",),
+            default="pair",
+        ),
+        "algorithm": Choice(
+            "gradient_flow",
+            "gradient_descent",
+            description="gradient flow, or full-batch steps of a finite size",
+            default="gradient_flow",
+        ),
+        "step_size": Real(
+            "step size of gradient descent, on the summed loss",
+            low=0,
+            open="low",
+            symbol=r"\eta",
+            when={"algorithm": ("gradient_descent",)},
+            otherwise=1.0,
+        ),
         **ensemble_declarations.AXES,
     },
     observables={
@@ -78,6 +105,58 @@ system = System(
             "last layer",
             r"(A + 2B)/\Theta^2",
         ),
+        "coupling": Observable("four-point vertex over width and kernel squared", "V/(n K^2)"),
+        "ntk_coupling": Observable(
+            "relative variance of the tangent kernel", r"(A + 2B)/(n \Theta^2)"
+        ),
+        "dntk_coupling": Observable(
+            "change of the tangent kernel while it learns", r"Q/(n \Theta^2)"
+        ),
+        "depth_over_width": Observable("depth over width", "L/n"),
+        "exact_vertex": Observable(
+            "four-point vertex of scale-invariant units at this width", "V_n", dims=("layer",)
+        ),
+        "exact_vertex_ratio": Observable("the same over K^2, in the last layer", "V_n/K^2"),
+        "bias_rate": Observable(
+            "learning rate of the biases of a layer, for equal contributions",
+            r"\lambda_b^{(l)}",
+            dims=("layer",),
+        ),
+        "weight_rate": Observable(
+            "learning rate of the weights of a layer, for equal contributions",
+            r"\lambda_W^{(l)}",
+            dims=("layer",),
+        ),
+        "bias_share": Observable(
+            "share of the biases of a layer in the tangent kernel, with one rate for all",
+            dims=("layer",),
+        ),
+        "weight_share": Observable(
+            "share of the weights of a layer in the tangent kernel, with one rate for all",
+            dims=("layer",),
+        ),
+        "rate_exponent": Observable("power of depth in the equivalent rates", r"p_\perp"),
+        "mean": Observable(
+            "mean of the trained outputs at infinite width", "m", dims=("test_input", "output")
+        ),
+        "variance": Observable(
+            "variance of the trained outputs at infinite width", r"\Sigma", dims=("test_input",)
+        ),
+        "mean_correction": Observable(
+            "width times the first correction of that mean",
+            "m^{(1)}",
+            dims=("test_input", "output"),
+        ),
+        "variance_correction": Observable(
+            "width times the first correction of that variance",
+            r"\Sigma^{(1)}",
+            dims=("test_input", "output"),
+        ),
+        "Z_A": _projector("steps after steps", "Z_A"),
+        "Z_B": _projector("steps after steps and within them", "Z_B"),
+        "stable_step_size": Observable(
+            "step size up to which gradient descent converges", r"2/\theta_\max"
+        ),
         **ensemble_declarations.OBSERVABLES,
     },
     source="Roberts, Yaida and Hanin, The Principles of Deep Learning Theory (2022), "
@@ -85,7 +164,19 @@ system = System(
     demo={
         "title": "Growth of the four-point vertex with depth",
         "axes": {"activation": ["relu", "tanh"], "c_w": [1.0, 2.0]},
-        "methods": {"vertices": {"depth": 10}, **ensemble_declarations.DEMO},
+        "methods": {
+            "vertices": {"depth": 10},
+            "effective_coupling": {"depth": [2, 10], "width": [100, 1000]},
+            "scale_invariant": {"activation": ["relu", "linear"], "depth": 10, "width": [10, 100]},
+            "learning_rates": {"depth": 10},
+            "trained": {
+                "activation": ["sin", "erf"],
+                "depth": 2,
+                "algorithm": "gradient_descent",
+                "step_size": [0.1, 0.2],
+            },
+            **ensemble_declarations.DEMO,
+        },
         "thresholds": [],
         "figure": {"x": "layer", "y": ["V"], "hue": "c_w"},
     },
