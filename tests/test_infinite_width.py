@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -65,6 +66,57 @@ def test_slope_average_is_the_derivative_in_the_covariance(name, variance):
     above, below = (averages.pair(name, variance, variance, cross + s)[0] for s in (step, -step))
     got = averages.pair(name, variance, variance, cross)[1]
     assert float(above - below) / (2 * step) == pytest.approx(float(got), rel=1e-5, abs=1e-12)
+
+
+def test_arc_cosine_kernels_keep_their_digits_at_equal_and_opposite_inputs():
+    """Orders 0 and 1 against 50 digits, also where they vanish like the cube of the angle."""
+    with mpmath.workdps(50):
+        for first, second, cross in (
+            (2, 2, 2 - 1e-12),
+            (1.5, 0.5, 0.2),
+            (3, 3, -2.999),
+            (7, 7, -7),
+        ):
+            root = mpmath.sqrt(mpmath.mpf(first) * mpmath.mpf(second))
+            angle = mpmath.acos(mpmath.mpf(cross) / root)
+            rest = mpmath.pi - angle
+            order_zero = rest / (2 * mpmath.pi)
+            order_one = root * (mpmath.sin(angle) + rest * mpmath.cos(angle)) / (2 * mpmath.pi)
+            value_pair, slope_pair = averages.pair("relu", first, second, cross)
+            assert float(value_pair) == pytest.approx(float(order_one), rel=1e-13)
+            assert float(slope_pair) == pytest.approx(float(order_zero), rel=1e-13)
+            step_pair = averages.pair("step", first, second, cross)[0]
+            assert float(step_pair) == pytest.approx(float(order_zero), rel=1e-13)
+
+
+def test_small_kernels_of_sine_keep_their_digits():
+    got = averages.pair("sin", 2e-9, 3e-9, np.array([1e-9, -1e-9]))[0]
+    np.testing.assert_allclose(got, [1e-9 * (1 - 2.5e-9), -1e-9 * (1 - 2.5e-9)], rtol=1e-14)
+
+
+def test_tangent_kernels_in_closed_form():
+    """Two layers of relu by arc-cosine kernels; every layer of linear networks by products."""
+    inputs = np.array([[1.0, -0.4, 2.0], [0.3, 0.8, -0.5]])
+    gram, rates = recursion.gram(inputs), {"lambda_b": 0.6, "lambda_w": 1.7}
+
+    def layers(activation, depth, c_b, c_w):
+        columns = {n: np.array([x]) for n, x in {"c_b": c_b, "c_w": c_w, **rates}.items()}
+        return recursion.layers(activation, gram[None], depth=depth, **columns).ntk[0]
+
+    norms = np.sqrt(np.outer(np.diag(gram), np.diag(gram)))
+    angle = np.arccos(np.clip(gram / norms, -1.0, 1.0))
+    first = 0.6 + 1.7 * gram
+    one = 1.3 * norms * (np.sin(angle) + (np.pi - angle) * np.cos(angle)) / (2 * np.pi)
+    second = 0.6 + 1.7 * one + 1.3 * (np.pi - angle) / (2 * np.pi) * first
+    np.testing.assert_allclose(layers("relu", 2, 0.0, 1.3)[1], second, rtol=1e-7)
+    # Linear: K^(l) = C_b (1 + ... + C_W^(l-1)) + C_W^l x·x/n_0, and Θ a sum over layers below.
+    kernel = [0.2 * sum(1.3**k for k in range(n)) + 1.3**n * gram for n in range(1, 5)]
+    signals = [gram, *kernel]
+    for depth in range(1, 6):
+        expected = sum(
+            1.3 ** (depth - 1 - below) * (0.6 + 1.7 * signals[below]) for below in range(depth)
+        )
+        np.testing.assert_allclose(layers("linear", 5, 0.2, 1.3)[depth - 1], expected, rtol=1e-13)
 
 
 @pytest.mark.parametrize("name", [n for n in ACTIVATIONS if n not in KINKED])
@@ -249,6 +301,23 @@ def test_trained_law_is_that_of_explicit_steps():
     flow = trained.trained(kernel, tangent, targets, np.array([steps * size]))
     many = trained.trained(kernel, tangent, targets, np.array([1e5 * steps]), step_size=size / 1e5)
     np.testing.assert_allclose(flow.mean[0], many.mean[0], rtol=1e-4)
+
+
+def test_steps_are_whole_and_may_overshoot():
+    """(1 - ηθ)^s with ηθ on either side of 1 and of 2, and with a mode the kernel does not see."""
+    rates = np.array([0.0, 0.3, 1.0, 1.7, 2.5])
+    targets = np.array([[1.0], [-2.0], [0.5], [3.0], [1.5]])
+    tangent = np.diag(np.append(rates, 1.0))
+    tangent[5, :5] = tangent[:5, 5] = [0.1, 0.2, -0.3, 0.4, 0.5]
+    times = np.array([0.0, 0.4, 1.0, 2.0, 4.9])
+    law = trained.trained(np.eye(6), tangent, targets, times, step_size=1.0)
+    for at, steps in enumerate((0, 0, 1, 2, 5)):
+        moved, seen = 0.0, np.zeros(5)
+        for _ in range(steps):
+            moved -= float(tangent[5, :5] @ (seen - targets[:, 0]))
+            seen -= rates * (seen - targets[:, 0])
+        assert law.mean[at, 0, 0] == pytest.approx(moved, rel=1e-12)
+    assert law.unseen == 1
 
 
 def test_training_inputs_are_learned_at_infinite_time(tmp_path):

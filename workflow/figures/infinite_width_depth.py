@@ -65,6 +65,8 @@ def _column(axes: np.ndarray, activation: str, kernels: xr.Dataset, critical: xr
         upper.plot(depth, lines["nngp"].values[:, 0, 0], color=color)
         for name, dashes in SUSCEPTIBILITIES.items():
             lower.plot(depth, lines[name].values[:, 0], color=color, linestyle=dashes)
+    if activation == "step":
+        lower.text(0.5, 0.5, r"$\chi_\perp$ infinite", ha="center", transform=lower.transAxes)
     _finish(upper, lower)
     text = f"$C_b$ = {bias:.3g}, $C_W$ = {weight:.4g}"
     upper.set_title(f"{activation}\n{text}{'' if exists else ' (not critical)'}")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SWEEPS = ("infinite_width_phases",)
-COLUMNS = 3
+COLUMNS = 5
 SPAN = 0.6
 """Colours run over this much of log10 chi_perp on either side of 0."""
 
@@ -26,17 +26,18 @@ def draw(trees: dict[str, xr.DataTree]) -> Figure:
     plane, critical = (tree[name].to_dataset() for name in ("fixed_point", "criticality"))
     activations = np.atleast_1d(plane["activation"].values).tolist()
     rows = -(-len(activations) // COLUMNS)
-    figure, axes = style.panels(rows=rows, columns=min(COLUMNS, len(activations)), width=2.7)
+    figure, axes = style.panels(rows=rows, columns=min(COLUMNS, len(activations)), width=2.4)
     for ax in axes.flat[len(activations) :]:
         ax.set_visible(False)
     for ax, activation in zip(axes.flat, activations, strict=False):
         here = plane.sel(activation=activation).transpose("c_b", "c_w")
         weight, bias = here["c_w"].values, here["c_b"].values
+        # A step drives inputs apart at an infinite rate: the end of the colours.
         growth = np.log10(here["fixed_chi_perp"].values)
         image = ax.pcolormesh(
             weight, bias, growth, cmap="RdBu_r", vmin=-SPAN, vmax=SPAN, rasterized=True
         )
-        if np.nanmin(growth) < 0 < np.nanmax(growth):
+        if np.nanmin(growth) < 0 < np.nanmax(growth) and np.isfinite(growth).all():
             ax.contour(weight, bias, growth, levels=[0.0], colors=[style.INK], linewidths=1.2)
         exploding = ~np.isfinite(here["fixed_kernel"].values)
         if exploding.any():

@@ -60,9 +60,9 @@ def _closed(name: str, first: Array, second: Array, cross: Array, bound: Array):
     if name == "linear":
         return cross + 0.0, np.ones_like(cross)
     if name == "sin":
-        near = np.exp(-0.5 * (first + second) + cross)
-        far = np.exp(-0.5 * (first + second) - cross)
-        return 0.5 * (near - far), 0.5 * (near + far)
+        near = 0.5 * np.exp(np.abs(cross) - 0.5 * (first + second))
+        share = np.exp(-2.0 * np.abs(cross))
+        return -np.sign(cross) * near * np.expm1(-2.0 * np.abs(cross)), near * (1.0 + share)
     if name == "erf":
         a, b = 1.0 + 2.0 * first, 1.0 + 2.0 * second
         outer = np.sqrt(a) * np.sqrt(b)
@@ -81,13 +81,21 @@ def _closed(name: str, first: Array, second: Array, cross: Array, bound: Array):
             cross * both + density * ((bound - cross) * (bound + cross) + square / a + square / b),
             both + density * cross * (1.0 / a + 1.0 / b + 1.0 / delta),
         )
-    # The angle from its tangent: arccos would lose half the digits near equal inputs.
+    # The angle from its tangent: arccos would lose half the digits near equal and opposite inputs.
     height = np.sqrt((bound - cross) * (bound + cross))
-    rest = math.pi - np.arctan2(height, cross)
+    rest = np.where(bound > 0, np.arctan2(height, -cross), math.pi)
     if name == "step":
         rest = np.where(bound > 0, rest, 0.5 * math.pi)
         return rest / (2.0 * math.pi), 1.0 / (2.0 * math.pi * height)
-    return (height + rest * cross) / (2.0 * math.pi), rest / (2.0 * math.pi)
+    order_one = np.where(rest < 0.5, bound * _sine_less_cosine(rest), height + rest * cross)
+    return order_one / (2.0 * math.pi), rest / (2.0 * math.pi)
+
+
+def _sine_less_cosine(angle: Array) -> Array:
+    """sin φ - φ cos φ of 0 <= φ < 1/2, to full relative accuracy."""
+    terms = [(-1) ** (k + 1) * 2 * k / math.factorial(2 * k + 1) for k in range(1, 9)]
+    square = np.minimum(angle, 0.5) ** 2
+    return angle * square * np.polynomial.polynomial.polyval(square, terms)
 
 
 def _one_pair(name: str, first: float, second: float, cross: float) -> tuple[float, float]:

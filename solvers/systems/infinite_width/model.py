@@ -160,6 +160,9 @@ system = System(
             r"\Sigma",
             dims=("time", "test_input", "test_input_other"),
         ),
+        "variance": Observable(
+            "variance of the trained outputs", r"\Sigma", dims=("time", "test_input")
+        ),
         "final_mean": Observable(
             "mean of the outputs at infinite time", r"m_\infty", dims=("test_input", "output")
         ),

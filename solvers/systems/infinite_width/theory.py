@@ -10,33 +10,13 @@ import numpy as np
 from solvers.axes import FileContent, Real
 from solvers.contract import Cost, Status
 from solvers.systems.infinite_width import criticality as critical_theory
+from solvers.systems.infinite_width.dataset import check_data, read_data
 from solvers.systems.infinite_width.model import system
 from solvers.systems.infinite_width.recursion import LARGEST, gram, layers
 from solvers.systems.infinite_width.trained import trained as train
 
 Array = np.ndarray
 _QUADRATURE = ("sigmoid", "tanh", "softplus", "swish")
-
-
-def circle() -> tuple[Array, Array, Array]:
-    """Training inputs (8, 2), targets cos θ (8, 1), and test inputs (9, 2), all of norm √2."""
-
-    def on_circle(angles: Array) -> Array:
-        return math.sqrt(2.0) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-
-    training = 2 * math.pi * np.arange(8) / 8
-    return on_circle(training), np.cos(training)[:, None], on_circle(np.linspace(0, math.pi, 9))
-
-
-def _data(dataset: str | FileContent) -> tuple[Array, Array, Array]:
-    if isinstance(dataset, str):
-        return circle()
-    targets = dataset["targets"]
-    return (
-        dataset["train_inputs"],
-        targets[:, None] if targets.ndim == 1 else targets,
-        dataset["test_inputs"],
-    )
 
 
 def _count(inputs: Any) -> int:
@@ -59,20 +39,6 @@ def _check_inputs(**axes: Any) -> None:
         )
 
 
-def _check_data(**axes: Any) -> None:
-    dataset = axes["dataset"]
-    if isinstance(dataset, str):
-        return
-    shapes = {name: dataset[name].shape for name in ("train_inputs", "targets", "test_inputs")}
-    train, targets, test = shapes.values()
-    fits = len(train) == len(test) == 2 and len(targets) in (1, 2) and train[1] == test[1]
-    if not fits or targets[0] != train[0] or min(*train, *test, *targets) < 1:
-        raise ValueError(
-            f"dataset: the arrays have shapes {shapes}; allowed: train_inputs (train, entries), "
-            "targets (train,) or (train, outputs), test_inputs (tests, entries)"
-        )
-
-
 def _spread(layer_count: int, broken: Array) -> tuple[Array, Array]:
     """Status and message of points whose kernels are infinite from some layer on."""
     status = np.where(broken.any(axis=1), Status.DIVERGED, Status.CONVERGED)
@@ -82,7 +48,7 @@ def _spread(layer_count: int, broken: Array) -> tuple[Array, Array]:
 
 
 @system.theory(
-    version=1,
+    version=2,
     gives=("nngp", "ntk", "chi_parallel", "chi_perp", "final_nngp", "final_ntk"),
     shares=("depth",),
     check=_check_inputs,
@@ -214,21 +180,21 @@ def fixed_point(*, activation: str, c_b: Array, c_w: Array, norm: Array) -> dict
 
 
 def _trained_flops(*, activation: Any, depth: Any, dataset: Any, times: Any, **_: Any) -> Any:
-    train, _targets, test = _data(dataset)
+    train, _targets, test = read_data(dataset)
     count = len(train) + len(test)
     products = len(times) * count * len(train) * (len(train) + len(test))
     return depth * count * (count + 1) / 2 * _pair_flops(activation) + 10 * products + 1e6
 
 
 @system.theory(
-    version=1,
-    gives=("mean", "covariance", "final_mean", "final_variance", "stable_step_size"),
+    version=2,
+    gives=("mean", "variance", "covariance", "final_mean", "final_variance", "stable_step_size"),
     shares=("depth",),
-    check=_check_data,
+    check=check_data,
     cost=Cost(
         flops=_trained_flops,
         memory=lambda *, depth, dataset, times, **_: (
-            16 * (depth + 2 + len(times)) * sum(len(x) for x in _data(dataset)[::2]) ** 2
+            16 * (depth + 2 + len(times)) * sum(len(x) for x in read_data(dataset)[::2]) ** 2
         ),
     ),
 )
@@ -249,8 +215,9 @@ def trained(
 
     Loss: half the squared error summed over training inputs, so that time is that of
     Roberts, Yaida and Hanin. `mean` (points, times, tests, outputs), `covariance` (points, times,
-    tests, tests), the same for every output, and their values at infinite time (of gradient flow,
-    or of gradient descent with a step size below `stable_step_size`).
+    tests, tests), the same for every output, with `variance` its diagonal, and their values at
+    infinite time (of gradient flow, or of gradient descent with a step size below
+    `stable_step_size`).
 
     Status diverged: kernels passed 1e100 (nothing is known), or the step size is beyond
     `stable_step_size`; then outputs are those of the recorded steps (cut where a factor passes
@@ -258,7 +225,7 @@ def trained(
     tangent kernel among the training inputs is singular, so that some targets are not learned.
     """
     points = len(c_b)
-    train_inputs, targets, test_inputs = _data(dataset)
+    train_inputs, targets, test_inputs = read_data(dataset)
     own = gram(np.concatenate([train_inputs, test_inputs]))
     found = layers(
         activation,
@@ -293,6 +260,7 @@ def trained(
             message[p] = f"steps of {size:g} grow; stable below {stable[p]:.6g}"
     return {
         "mean": mean[:, :-1],
+        "variance": np.einsum("ptaa->pta", covariance[:, :-1]),
         "covariance": covariance[:, :-1],
         "final_mean": mean[:, -1],
         "final_variance": np.einsum("paa->pa", covariance[:, -1]),

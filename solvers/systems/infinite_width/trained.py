@@ -20,6 +20,7 @@ Yaida and Hanin (2022), chapter 10.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +47,9 @@ class Trained:
 def trained(
     kernel: Array, tangent: Array, targets: Array, times: Array, *, step_size: float = 0.0
 ) -> Trained:
-    """Law at `times` (steps of `step_size`, or with 0 of gradient flow), training inputs first.
+    """Law at `times` of gradient flow, or with a `step_size` > 0 after whole numbers of steps.
+
+    Training inputs come first.
 
     `kernel`, `tangent`: (train + tests, train + tests); `targets`: (train, outputs).
     """
@@ -54,7 +57,8 @@ def trained(
     rates, modes = np.linalg.eigh(tangent[:count, :count])
     rates = np.maximum(rates, 0.0)
     seen = rates > _UNSEEN * rates[-1]
-    filters = [_filter(rates, time, step_size) for time in times]
+    times = np.round(times) if step_size > 0.0 else times
+    filters = [_filter(rates, float(time), step_size) for time in times]
     filters.append(np.where(seen, 1.0 / np.where(seen, rates, 1.0), 0.0))
     across = tangent[count:, :count] @ modes
     mean, covariance = [], []
@@ -69,18 +73,18 @@ def trained(
 
 
 def _filter(rates: Array, time: float, step_size: float) -> Array:
-    """(1 - e^{-θt})/θ, or (1 - (1 - ηθ)^s)/θ."""
-    if step_size == 0.0:
-        exponent = -rates * time
-    else:
-        factor = 1.0 - step_size * rates
-        if np.any(factor < 0.0):
-            with np.errstate(over="ignore"):
-                power = np.sign(factor) ** round(time) * np.exp(
-                    np.minimum(time * np.log(np.maximum(np.abs(factor), 1e-300)), np.log(_LARGEST))
-                )
-            return (1.0 - power) / np.where(rates > 0, rates, 1.0) + (rates == 0) * step_size * time
-        exponent = time * np.log1p(-np.minimum(step_size * rates, 1.0 - 1e-16))
-        time = step_size * time
+    """(1 - e^{-θt})/θ, or (1 - (1 - ηθ)^s)/θ with s steps; growing factors stop at 1e100."""
     safe = np.where(rates > 0, rates, 1.0)
-    return np.where(rates > 0, -np.expm1(exponent) / safe, time)
+    if step_size == 0.0:
+        return np.where(rates > 0, -np.expm1(-rates * time) / safe, time)
+    factor = step_size * rates
+    with np.errstate(divide="ignore"):
+        slow = np.log1p(-np.minimum(factor, 1.0))
+        fast = np.log(np.maximum(factor - 1.0, 1e-300))
+    if time == 0:
+        return np.zeros_like(rates)
+    # (1 - ηθ)^s is e^{s log(1 - ηθ)}, or that of the modulus with a sign where ηθ > 1.
+    power = np.exp(np.minimum(time * fast, math.log(_LARGEST)))
+    growing = 1.0 - (power if time % 2 == 0 else -power)
+    learned = np.where(factor > 1.0, growing, -np.expm1(time * slow))
+    return np.where(rates > 0, learned / safe, time * step_size)

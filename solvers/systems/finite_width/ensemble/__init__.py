@@ -1,0 +1,1 @@
+"""Ensembles of finite networks: tensors at initialisation, and the trained outputs."""
