@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from solvers.axes import Axis, Choice, Integer, Real, Sequence
+from solvers.axes import Axis, Choice, File, Integer, Real, Sequence
 from solvers.contract import Limit, Observable
 from solvers.systems.infinite_width.activations import ACTIVATIONS
-from solvers.systems.infinite_width.model import system as infinite_width
 
 SMOOTH_ACTIVATION = Choice(
     *(name for name in ACTIVATIONS if name not in ("step", "relu")),
@@ -21,14 +20,22 @@ SINGLE_NORM = Real(
     "norm |x|/√n_0 of the input", low=0, open="low", default=1.0, symbol=r"|x|/\sqrt{n_0}"
 )
 
+DESCENT = Choice(
+    "gradient_descent",
+    description="full-batch steps of a finite size",
+    default="gradient_descent",
+)
+DATASET = File(
+    "training inputs and targets (a row each) and test inputs: those of the theory of trained "
+    "networks, of this system (pair) or of infinite_width (circle), or a file",
+    names=("train_inputs", "targets", "test_inputs"),
+    words=("pair", "circle"),
+    default="pair",
+)
+
 AXES: dict[str, Axis] = {
-    "width": Integer("number of units of every hidden layer", low=2, symbol="n"),
     "networks": Integer("networks per seed", low=2, default=1000),
     "seed": Integer("random seed", low=0, default=0),
-    "dataset": infinite_width.axes["dataset"],
-    "step_size": Real(
-        "step size of gradient descent, on the summed loss", low=0, open="low", symbol=r"\eta"
-    ),
     "times": Sequence(
         "recorded numbers of steps, rounded to whole ones",
         dim="time",
@@ -39,11 +46,13 @@ AXES: dict[str, Axis] = {
 }
 OBSERVABLES: dict[str, Observable] = {
     "vertex_ratio_error": Observable("standard error of vertex_ratio over networks"),
-    "mean": Observable(
+    "trained_mean": Observable(
         "mean over networks of the trained outputs", "m", dims=("time", "test_input", "output")
     ),
-    "variance": Observable(
-        "variance over networks of a trained output", r"\Sigma", dims=("time", "test_input")
+    "trained_variance": Observable(
+        "variance over networks of the trained outputs",
+        r"\Sigma",
+        dims=("time", "test_input", "output"),
     ),
     "final_loss": Observable("mean training loss after the last step", r"\mathcal{L}"),
     "diverged_fraction": Observable("share of networks that grew out of bounds"),

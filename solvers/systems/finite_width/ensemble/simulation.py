@@ -9,9 +9,16 @@ import numpy as np
 from solvers.axes import FileContent
 from solvers.contract import Cost, Status
 from solvers.systems.finite_width.ensemble import directions, tangent, training
-from solvers.systems.finite_width.ensemble_declarations import SINGLE_NORM, SMOOTH_ACTIVATION
+from solvers.systems.finite_width.ensemble_declarations import (
+    DATASET,
+    DESCENT,
+    SINGLE_NORM,
+    SMOOTH_ACTIVATION,
+)
 from solvers.systems.finite_width.model import system
-from solvers.systems.infinite_width.dataset import check_data, read_data
+from solvers.systems.finite_width.theory import check_inputs
+from solvers.systems.finite_width.trained_theory import data_of
+from solvers.systems.infinite_width.dataset import check_data, circle
 from solvers.systems.infinite_width.recursion import gram
 from solvers.systems.infinite_width.recursion import layers as infinite
 
@@ -22,16 +29,6 @@ _TENSORS = ("G", "G1", "H", "H1", "V", "A", "B", "D", "F")
 
 def _count(inputs: Any) -> int:
     return 1 if isinstance(inputs, str) else len(inputs["inputs"])
-
-
-def _check_inputs(*, inputs: str | FileContent, **_: Any) -> None:
-    if isinstance(inputs, FileContent) and (
-        inputs["inputs"].ndim != 2 or inputs["inputs"].size == 0
-    ):
-        raise ValueError(
-            f"inputs: the array has shape {inputs['inputs'].shape}; allowed: one row an input, "
-            "(inputs, entries)"
-        )
 
 
 def _points(rates: dict[str, Array], inputs: str | FileContent, norm: Array) -> list:
@@ -57,7 +54,7 @@ def _ensemble_flops(*, inputs: Any, depth: Any, width: Any, networks: Any, **_: 
     size="width",
     shares=_SHARES,
     devices=("cpu", "gpu"),
-    check=_check_inputs,
+    check=check_inputs,
     cost=Cost(
         flops=_ensemble_flops,
         memory=lambda *, inputs, depth, networks, **_: (
@@ -192,10 +189,14 @@ def derivative_ensemble(
     }
 
 
+def _data(dataset: str | FileContent) -> tuple[Array, Array, Array]:
+    return circle() if dataset == "circle" else data_of(dataset)
+
+
 def _trained_flops(
     *, dataset: Any, depth: Any, width: Any, networks: Any, times: Any, **_: Any
 ) -> Any:
-    train, targets, _test = read_data(dataset)
+    train, targets, _test = _data(dataset)
     outputs = targets.shape[1]
     one = (depth - 1) * width * (6 * width * len(train) + 60 * len(train) + 4 * width)
     one = one + 6 * width * outputs * len(train) + 2e4
@@ -204,15 +205,16 @@ def _trained_flops(
 
 @system.simulation(
     version=1,
-    gives=("mean", "variance", "final_loss", "diverged_fraction"),
+    gives=("trained_mean", "trained_variance", "final_loss", "diverged_fraction"),
     size="width",
     shares=_SHARES,
     devices=("cpu", "gpu"),
     check=check_data,
+    axes={"algorithm": DESCENT, "dataset": DATASET},
     cost=Cost(
         flops=_trained_flops,
         memory=lambda *, dataset, networks, times, **_: (
-            16 * networks * len(times) * len(read_data(dataset)[2]) * read_data(dataset)[1].shape[1]
+            16 * networks * len(times) * len(_data(dataset)[2]) * _data(dataset)[1].shape[1]
         ),
         shared_memory=lambda *, width, depth, **_: 2**28 + 64 * width**2 * depth,
     ),
@@ -226,6 +228,7 @@ def trained_ensemble(
     lambda_b: Array,
     lambda_w: Array,
     dataset: str | FileContent,
+    algorithm: str,
     step_size: Array,
     times: tuple[float, ...],
     width: int,
@@ -235,15 +238,16 @@ def trained_ensemble(
 ) -> dict[str, Any]:
     """Mean and variance over networks of outputs trained by full-batch gradient descent.
 
-    `mean` (points, times, tests, outputs) and `variance` (points, times, tests), the mean of the
-    variances of all outputs; `times` are numbers of steps, rounded to whole ones.
-    As the width grows they tend to `infinite_width trained` at the same step size, with a
-    correction of O(depth/width). `final_loss` is the mean training loss after the last step.
+    `trained_mean` and `trained_variance` (points, times, tests, outputs); `times` are numbers of
+    steps, rounded to whole ones. After many steps they tend to mean + mean_correction/width and
+    variance + variance_correction/width of `trained`, up to O(1/width²).
+    At every time they tend to those of `infinite_width trained` as the width grows. `final_loss`
+    is the mean training loss after the last step.
 
     Status diverged where networks grew out of bounds: they are left out, and `diverged_fraction`
     says how many they were.
     """
-    train, targets, test = read_data(dataset)
+    train, targets, test = _data(dataset)
     whole = np.round(np.array(times)).astype(int)
     points = [
         training.Rates(*(float(x) for x in row))
@@ -273,8 +277,8 @@ def trained_ensemble(
         for own, keep in zip(runs, kept, strict=True)
     ]
     return {
-        "mean": np.stack([mean for mean, _ in law]),
-        "variance": np.stack([variance.mean(axis=-1) for _, variance in law]),
+        "trained_mean": np.stack([mean for mean, _ in law]),
+        "trained_variance": np.stack([variance for _, variance in law]),
         "final_loss": np.array(loss),
         "diverged_fraction": lost,
         "status": np.where(lost > 0, Status.DIVERGED, Status.CONVERGED),
