@@ -3,8 +3,8 @@ r"""Tables of Gaussian averages of products of derivatives of the activation.
     two[a, b]        ⟨σ_i^(a) σ_j^(b)⟩                         shape (points, n, n)
     four[a, b, c, d] ⟨σ_i^(a) σ_j^(b) σ_k^(c) σ_l^(d)⟩         shape (points, n, n, n, n)
 
-over preactivations z ~ N(0, K) of one unit at n inputs. `smooth` and `kinked` know the integrals. Any
-order of the indices may be asked for; each average is computed once.
+over preactivations z ~ N(0, K) of one unit at n inputs. `smooth` and `kinked` know the integrals.
+Any order of the indices may be asked for; each average is computed once.
 """
 
 from __future__ import annotations

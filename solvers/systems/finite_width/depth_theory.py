@@ -88,13 +88,14 @@ def effective_coupling(
 def scale_invariant(
     *, activation: str, depth: int, width: Array, c_w: Array, norm: Array
 ) -> dict[str, Any]:
-    r"""The four-point vertex of one input at finite width, without biases, to all orders in 1/width.
+    r"""The four-point vertex of one input at finite width, without biases, to all orders.
 
     Given the layers before, preactivations are Gaussian with the variance Ĝ^(l), which moves as
-    Ĝ^(l+1) = Ĝ^(l) (C_W/width) Σ_j σ(g_j)² with g_j ~ N(0, 1): for relu σ² has mean 1/2 and mean square
-    3/2, so that E Ĝ² gains (C_W/2)² (1 + 5/width) a layer; a linear unit C_W² (1 + 2/width). Hence
+    Ĝ^(l+1) = Ĝ^(l) (C_W/width) Σ_j σ(g_j)² with g_j ~ N(0, 1): for relu σ² has mean 1/2 and mean
+    square 3/2, so that E Ĝ² gains (C_W/2)² (1 + 5/width) a layer; a linear unit C_W² (1 + 2/width).
+    Hence
 
-        V^(l) = width (E Ĝ² - (E Ĝ)²) = width [(1 + r/width)^{l-1} - 1] K²,     r = 5 (relu), 2 (linear).
+        V^(l) = width (E Ĝ² - (E Ĝ)²) = width [(1 + r/width)^{l-1} - 1] K²,   r = 5 (relu), 2.
 
     It grows exponentially in depth/width; `vertices` has its first order r (l - 1) K².
     """
@@ -139,24 +140,24 @@ def learning_rates(
 
     With one rate for all layers, layer l contributes (of one input, at infinite width)
 
-        λ_b Π_{l<=m<L} χ_⊥^(m)  and  λ_W g^(l-1) Π_{l<=m<L} χ_⊥^(m),   g^(0) = |x|²/n_0, g^(l) = ⟨σσ⟩,
+        λ_b Π_{l<=m<L} χ_⊥^(m)  and  λ_W g^(l-1) Π_{l<=m<L} χ_⊥^(m),   g^(0) = |x|²/n_0, g = ⟨σσ⟩,
 
-    to Θ^(L), the sum of all. `bias_share` and `weight_share` are these, divided by Θ^(L); they show which
-    layers learn. The rates that make all biases, and all weights, contribute the same are
+    to Θ^(L), the sum of all. `bias_share` and `weight_share` are these, divided by Θ^(L); they show
+    which layers learn. The rates that make all biases, and all weights, contribute the same are
 
         λ_b^(l) = λ_b/(L Π χ_⊥),     λ_W^(l) = λ_W g^(0)/(L g^(l-1) Π χ_⊥),
 
-    normalised so that Θ^(L) = λ_b + λ_W g^(0) at every depth: the first layer's, and the same step size is
-    then stable for deep and shallow networks. (Weights have 1/fan-in besides, which makes widths
-    equivalent.)
+    normalised so that Θ^(L) = λ_b + λ_W g^(0) at every depth: the first layer's, and the same step
+    size is then stable for deep and shallow networks. (Weights have 1/fan-in besides, which makes
+    widths equivalent.)
 
-    `rate_exponent` is p of Π χ_⊥ ~ (l/L)^p at criticality: 0 for scale-invariant units (all λ/L), and where
-    kernels vanish as 1/l, p = b/a with a = σ_3/σ_1 + 3/4 (σ_2/σ_1)², b = σ_3/σ_1 + (σ_2/σ_1)² of the derivatives
-    at zero: λ_b^(l) ~ L^{p-1}/l^p, λ_W^(l) ~ (L/l)^{p-1}, that is 1/l and constant for odd units such as tanh.
-    It is null where there is no such class (source: section 9.4) and does not ask whether (c_b, c_w) is
-    critical.
+    `rate_exponent` is p of Π χ_⊥ ~ (l/L)^p at criticality: 0 for scale-invariant units (all λ/L),
+    and where kernels vanish as 1/l, p = b/a with a = σ_3/σ_1 + 3/4 (σ_2/σ_1)², b = σ_3/σ_1 +
+    (σ_2/σ_1)² of the derivatives at zero: λ_b^(l) ~ L^{p-1}/l^p, λ_W^(l) ~ (L/l)^{p-1}, that is 1/l
+    and constant for odd units such as tanh. It is null where there is no such class (source:
+    section 9.4) and does not ask whether (c_b, c_w) is critical.
 
-    Source: Roberts, Yaida and Hanin (2022), section 9.4. Status no_solution for a step (χ_⊥ infinite).
+    Source: Roberts, Yaida and Hanin (2022), section 9.4. No solution for a step (χ_⊥ infinite).
     """
     found = infinite.layers(
         activation,

@@ -1,7 +1,7 @@
 """One layer of the recursions of the differentials of the tangent kernel: P, Q, R, S, T, U.
 
-Equations (15) to (20) of docs/theory/finite_width.md, with φ_ij = λ_W σ'_i σ_j + C_W Θ_ij σ''_i σ'_j and
-u_ij = ⟨∂_i φ_ij⟩ by the factor i, w_ij by the factor j:
+Equations (15) to (20) of docs/theory/finite_width.md, with φ_ij = λ_W σ'_i σ_j + C_W Θ_ij σ''_i
+σ'_j and u_ij = ⟨∂_i φ_ij⟩ by the factor i, w_ij by the factor j:
 
     P_ijkl = C_W² [⟨σ''_i σ'_j σ'_k σ_l⟩ Θ_ij Θ_ik + ⟨σ''_i σ_l⟩ ⟨σ'_j σ'_k⟩ (B_iijk + P_ijki)
                    + ⟨σ'_i σ'_l⟩ ⟨σ'_j σ'_k⟩ P_ijkl]

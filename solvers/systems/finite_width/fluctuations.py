@@ -1,7 +1,7 @@
 """One layer of the recursions of means and fluctuations: G1, H1, V, D, F, B, A.
 
-Equations (8) to (14) of docs/theory/finite_width.md. With g = ⟨σσ⟩, Ω_ij = λ_W σ_i σ_j + C_W Θ_ij σ'_i σ'_j
-and L^{ij} X = Σ_ab ⟨∂_a ∂_b f_ij⟩ X_ab for f = σσ (L_g) or Ω (L_Ω):
+Equations (8) to (14) of docs/theory/finite_width.md. With g = ⟨σσ⟩, Ω_ij = λ_W σ_i σ_j + C_W Θ_ij
+σ'_i σ'_j and L^{ij} X = Σ_ab ⟨∂_a ∂_b f_ij⟩ X_ab for f = σσ (L_g) or Ω (L_Ω):
 
     V_ijkl  = C_W² [⟨σσσσ⟩ - g g + 1/4 L_g L_g V]
     D_ijkl  = C_W [⟨σσΩ_kl⟩ - g ⟨Ω_kl⟩ + 1/4 L_g L_Ω V + 1/2 C_W ⟨σ'_k σ'_l⟩ L_g D_ab,kl]
@@ -107,7 +107,7 @@ def _slopes_of_output(found: Averages, tensor: Array) -> Array:
 
 
 def _mean_correction(found: Averages, layer: Layer, after: Layer, rates: Layer) -> Array:
-    """H1 = λ_W G1'/C_W + C_W [Θ ⟨σ'σ'⟩_1 + ⟨σ'σ'⟩ H1 + 1/2 Σ_ab ⟨∂_a ∂_b σ'σ'⟩ (D + F + F)_ab,ij]."""
+    """Equation (12), second line."""
     c_w, rate = lifted(rates["c_w"], 2), lifted(rates["lambda_w"], 2)
     slopes_move = 0.5 * second(found, (1, 1), layer["G1"])
     slopes_move += 0.125 * fourth(found, (1, 1), layer["V"])

@@ -1,21 +1,21 @@
 r"""Gaussian averages for step and relu, whose derivatives sit at z = 0: exact, by recursion.
 
-Every factor is z^p θ(z) (p >= 0) or δ^(m)(z): for relu σ = zθ, σ' = θ, σ^(k) = δ^(k-2); a step is one
-order further. For z ~ N(0, K), f a function of the other fields:
+Every factor is z^p θ(z) (p >= 0) or δ^(m)(z): for relu σ = zθ, σ' = θ, σ^(k) = δ^(k-2); a step is
+one order further. For z ~ N(0, K), f a function of the other fields:
 
     ⟨z_i g⟩ = Σ_j K_ij ⟨∂_j g⟩                                                       (Stein)
     ⟨δ^(m)(z_i) f⟩ = (-1)^m ∂_s^m [p(s) E(f | z_i = s)] at s = 0,
 
-where, given z_i = s, the others have mean K_ji s/K_ii and covariance K_jk - K_ji K_ik/K_ii. Both lower
-the number of factors z or of fields, down to the orthants P(all z > 0): 1/2, 1/4 + Σ asin c/2π,
-1/8 + Σ asin c/4π, and for four fields, with Plackett's derivative in the correlations,
+where, given z_i = s, the others have mean K_ji s/K_ii and covariance K_jk - K_ji K_ik/K_ii. Both
+lower the number of factors z or of fields, down to the orthants P(all z > 0): 1/2, 1/4 + Σ asin
+c/2π, 1/8 + Σ asin c/4π, and for four fields, with Plackett's derivative in the correlations,
 
     P = 1/16 + ∫_0^1 dt Σ_{i<j} c_ij / (2π √(1 - t² c_ij²)) P(z_k, z_l > 0 | z_i = z_j = 0; t c).
 
-**Equal inputs** (or inputs on one ray, or opposite ones). The kink is the limit of smooth ones, which
-makes θ^q δ = δ/(q+1) and zδ = 0. σ''² and σ'''σ' are not integrable: ⟨∂∂(σ'σ')⟩, where they appear
-together, is ⟨δ'⟩ = 0, so that they count as 0 among the averages of two factors; among those of four,
-where they stand alone, they are nan: the quantity is infinite.
+**Equal inputs** (or inputs on one ray, or opposite ones). The kink is the limit of smooth ones,
+which makes θ^q δ = δ/(q+1) and zδ = 0. σ''² and σ'''σ' are not integrable: ⟨∂∂(σ'σ')⟩, where they
+appear together, is ⟨δ'⟩ = 0, so that they count as 0 among the averages of two factors; among those
+of four, where they stand alone, they are nan: the quantity is infinite.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Kinked:
                 self.along[j] = math.copysign(math.sqrt(variance[j] / variance[i]), cosine[i, j])
         self.known: dict[tuple, float] = {}
 
-    def two(self, orders: tuple[int, int], where: tuple[int, int]) -> float:
+    def two(self, orders: tuple[int, ...], where: tuple[int, ...]) -> float:
         """⟨σ_i^(a) σ_j^(b)⟩, with 0 for what is infinite at inputs on one ray."""
         i, j = where
         first = self.first

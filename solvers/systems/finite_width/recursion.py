@@ -31,9 +31,9 @@ class Layers:
 
 
 def layers(activation: str, products: Array, *, depth: int, rates: dict[str, Array]) -> Layers:
-    """All layers, for the products x_a·x_b/n_0 (points, n, n) and the columns c_b, c_w, lambda_*."""
+    """All layers, for products x_a·x_b/n_0 (points, n, n) and columns c_b, c_w, lambda_*."""
     points, n = products.shape[:2]
-    shapes = {name: (n, n) for name in TWO_INDICES} | {name: (n,) * 4 for name in FOUR_INDICES}
+    shapes = dict.fromkeys(TWO_INDICES, (n, n)) | dict.fromkeys(FOUR_INDICES, (n,) * 4)
     tensors = {name: np.full((points, depth, *s), np.nan) for name, s in shapes.items()}
     ended, resolved = np.zeros(points, dtype=int), np.ones(points, dtype=bool)
     layer = {name: np.zeros((points, *s)) for name, s in shapes.items()}

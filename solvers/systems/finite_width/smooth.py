@@ -3,10 +3,11 @@ r"""Gaussian averages of products of smooth factors: closed forms and quadrature
 * linear: by Wick; sin: σ^(k) = sin(z + kπ/2), and products of sines are sums over signs,
   ⟨Π_i sin(z_i + φ_i)⟩ = 2^-m Σ_s cos(Σ_i s_i (φ_i - π/2)) e^{-s·Ks/2}.
 * one field (one input, or inputs on one ray): rules graded towards z = 0 (`bump_rule`).
-* two to four fields z = L u, L L^T = K: the trapezoidal rule in every u. Its error is exp(-2πr/(h√K)) for
-  poles at distance r (sigmoid, tanh, softplus, swish), times powers from the order of the poles, and
-  exp(-π²/(h²a)) for a product that falls as e^{-a u²} (erf, gelu), so that h is taken as r/(s√K) or
-  π/√(37a), with s = 9, 6.5, 5 for two, three and four fields, and at most 1/2.
+* two to four fields z = L u, L L^T = K: the trapezoidal rule in every u. Its error is
+  exp(-2πr/(h√K)) for poles at distance r (sigmoid, tanh, softplus, swish), times powers from the
+  order of the poles, and exp(-π²/(h²a)) for a product that falls as e^{-a u²} (erf, gelu), so that
+  h is taken as r/(s√K) or π/√(37a), with s = 9, 6.5, 5 for two, three and four fields, and at most
+  1/2.
 
 Where that asks for more nodes than `_MOST`, `resolved` is False.
 """
@@ -64,7 +65,7 @@ class Smooth:
             if len(set(key)) == len(support)
         ]
         root = _root(self.kernel[np.ix_(support, support)])
-        totals: dict[tuple[int, ...], Array | float] = dict.fromkeys(keys, 0.0)
+        totals = {key: np.zeros(()) for key in keys}
         top = 5 if len(support) <= 2 else 3
         for outer, weight, inner, inner_weight in self._nodes(root):
             values: dict[int, Array] = {}

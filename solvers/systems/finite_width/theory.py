@@ -109,7 +109,7 @@ def vertices(
     tensors vanish):
 
         E z_ia z_jb             = δ_ij (G + G1/n)_ab            E H_ij,ab = δ_ij (H + H1/n)_ab
-        E z_ia z_jb z_kc z_ld   = Gaussian + [δ_ij δ_kl V_abcd + δ_ik δ_jl V_acbd + δ_il δ_jk V_adbc]/n
+        E z_ia z_jb z_kc z_ld   = Gauss + [δ_ij δ_kl V_abcd + δ_ik δ_jl V_acbd + δ_il δ_jk V_adbc]/n
         E ΔH_ij,ab ΔH_kl,cd     = [δ_ij δ_kl A_abcd + δ_ik δ_jl B_acbd + δ_il δ_jk B_adbc]/n
         E z_ia z_jb ΔH_kl,cd    = [δ_ij δ_kl D_abcd + δ_ik δ_jl F_acbd + δ_il δ_jk F_adbc]/n
         E dH_ijk,abc z_ld       = [δ_il δ_jk P_abcd + δ_ij δ_kl Q_abcd + δ_ik δ_jl Q_acbd]/n

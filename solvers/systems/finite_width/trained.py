@@ -1,24 +1,24 @@
 r"""First correction in 1/width of the mean and covariance of outputs after gradient descent.
 
 Loss 1/2 Σ (z - y)² over outputs and training inputs; equations (21) to (27) of
-docs/theory/finite_width.md. An index is a pair (output, input); ε = z - y at the training inputs, Θ~ the
-tangent kernel among them. A test index δ enters through X_⊥ = X_δ - Θ_δα Θ~^-1_αβ X_β, in which all
-that training does to the training inputs themselves is taken off, and at infinite time
+docs/theory/finite_width.md. An index is a pair (output, input); ε = z - y at the training inputs,
+Θ~ the tangent kernel among them. A test index δ enters through X_⊥ = X_δ - Θ_δα Θ~^-1_αβ X_β, in
+which all that training does to the training inputs themselves is taken off, and at infinite time
 
     z*_δ = Θ_δ· Θ~^-1 y + z_⊥ - ΔH_⊥· Θ~^-1 ε + ΔH_⊥· Θ~^-1 ΔH~ Θ~^-1 ε
            + (Z_B dH_⊥αβ + Z_A dH_α⊥β) ε_α ε_β - C_⊥αβγ ε_α ε_β ε_γ,
 
-    C_δαβγ = Z_3 (W_δαβγ + W_αδβγ) + 1/2 Z_21 (W_δαβγ + W_αδβγ)' + 1/2 Z_12 W_δαβγ + 1/6 Z_111 d_I H_δαβγ,
-    W_δαβγ = d_I H_δαβγ + d_II H_δαβγ + d_II H_δβαγ   (what a step along γ does to dH_δαβ)
+    C_δαβγ = Z_3 (W_δαβγ + W_αδβγ) + 1/2 Z_21 Y_δαβγ + 1/2 Z_12 W_δαβγ + 1/6 Z_111 d_I H_δαβγ,
+    W_δαβγ = d_I H_δαβγ + d_II H_δαβγ + d_II H_δβαγ   (what a step along γ does to dH_δαβ),
+    Y_δαβγ = d_I H_δαβγ + d_I H_αδβγ + d_II H_δαβγ + d_II H_δαγβ   (steps along β and γ, to H_δα).
 
-where (..)' = d_I H_δαβγ + d_I H_αδβγ + d_II H_δαβγ + d_II H_δαγβ, what steps along β and γ do to H_δα. The
-algorithm is in the projectors alone. In the eigenbasis of Θ~, q = 1 - ηθ for steps of size η,
+The algorithm is in the projectors alone. In the eigenbasis of Θ~, q = 1 - ηθ for steps of size η,
 
     Z_A = η² Σ_{t>s} q_a^t q_b^s = q_a/θ_a · X,   Z_B = Z_A + η X/2,   X = 1/(θ_a + θ_b - η θ_a θ_b)
     Z_3 = η³ Σ_{t>s>r} q_a^t q_b^s q_c^r,  Z_21: t > s = r,  Z_12: t = s > r,  Z_111: t = s = r;
 
-for gradient flow (η = 0) Z_A = Z_B = 1/(θ_a (θ_a + θ_b)), Z_3 = 1/(θ_a (θ_a + θ_b)(θ_a + θ_b + θ_c)), and
-the other three vanish.
+for gradient flow (η = 0) Z_A = Z_B = 1/(θ_a (θ_a + θ_b)), Z_3 = 1/(θ_a (θ_a + θ_b)(θ_a + θ_b +
+θ_c)), and the other three vanish.
 
 Source: Roberts, Yaida and Hanin (2022), section infinity.2, whose Z_A and Z_B these are.
 """
@@ -145,7 +145,8 @@ class _Fields:
         return self._spread(self._turned(name, kinds), "ij")
 
     def _four(self, kinds: str, parts: tuple[tuple[str, str, str], ...]) -> Array:
-        return sum(self._spread(self._turned(n, kinds, o), pairs) for pairs, n, o in parts)
+        terms = [self._spread(self._turned(n, kinds, o), pairs) for pairs, n, o in parts]
+        return np.sum(terms, axis=0)
 
     def cov_ntk(self, kinds: str) -> Array:
         """Cov(ΔH_ab, ΔH_cd)."""

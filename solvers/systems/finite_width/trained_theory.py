@@ -108,14 +108,14 @@ def trained(
 
         E z*  = mean + mean_correction/width,    Var z* = variance + variance_correction/width,
 
-    `mean` and `mean_correction` (points, tests, outputs), `variance` (points, tests), the same for every
-    output, `variance_correction` (points, tests, outputs). At infinite width the step size does not
-    matter; the corrections depend on it through the algorithm projectors `Z_A` and `Z_B` (points, train x 4),
-    among training inputs.
+    `mean` and `mean_correction` (points, tests, outputs), `variance` (points, tests), the same for
+    every output, `variance_correction` (points, tests, outputs). At infinite width the step size
+    does not matter; the corrections depend on it through the algorithm projectors `Z_A` and `Z_B`
+    (points, train x 4), among training inputs.
 
-    Contributions: the corrections G1 and H1 of the kernels, the fluctuations A, B, D, F of the tangent
-    kernel, its differentials P, Q and R, S, T, U. `trained` (the module) has the formulas. Not told: the
-    covariance between outputs, higher cumulants, finite times, other losses.
+    Contributions: the corrections G1 and H1 of the kernels, the fluctuations A, B, D, F of the
+    tangent kernel, its differentials P, Q and R, S, T, U. `trained` (the module) has the formulas.
+    Not told: the covariance between outputs, higher cumulants, finite times, other losses.
 
     The activation must be smooth (relu and step are refused). Status undecided where the tangent
     kernel of the training inputs is singular, diverged beyond `stable_step_size`: nothing is
