@@ -29,7 +29,7 @@ def solve(name, points=1, **chosen):
 
 
 def linear(**chosen):
-    return solve("dmft", activation="linear", paths=1, randomisations=1, **chosen)
+    return solve("dmft", activation="linear", **chosen)
 
 
 def spectrum(alpha, nodes=800):
@@ -300,10 +300,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_theory_is_the_mean_of_simulations(case):
     chosen = {"alpha": 2.0, "noise": 0.2, "steps": 10} | case
-    sampled = {"paths": 2048, "randomisations": 4}
-    if case["activation"] == "linear":
-        sampled = {"paths": 1, "randomisations": 1}
-    theory = solve("dmft", **chosen, **sampled)
+    theory = solve("dmft", paths=2048, randomisations=4, **chosen)
     seeds, dimension = 48, 250
     found = solve("gradient_descent", seeds, seed=np.arange(seeds), dimension=dimension, **chosen)
     for name in (
@@ -378,11 +375,8 @@ def test_single_precision_is_the_same_run():
 
 
 def test_runs_that_overflow_are_told():
-    for name, extra in (("dmft", {"paths": 1, "randomisations": 1}), ("gradient_descent", {})):
-        size = {"dimension": 20, "seed": 0} if name == "gradient_descent" else {}
-        answer = solve(
-            name, activation="linear", alpha=4.0, step_size=1e9, steps=40, **extra, **size
-        )
+    for name, size in (("dmft", {}), ("gradient_descent", {"dimension": 20, "seed": 0})):
+        answer = solve(name, activation="linear", alpha=4.0, step_size=1e9, steps=40, **size)
         assert answer["status"][0] == Status.DIVERGED
         assert "smaller step_size" in answer["message"][0]
         assert 0 < answer["steps"][0] < 40
