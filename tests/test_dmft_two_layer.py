@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.special import erf
@@ -82,6 +85,20 @@ def test_the_unstable_case_of_the_documentation():
     np.testing.assert_allclose(answer["training_loss"][0], train, rtol=1e-11)
     # From the moments alpha, alpha + alpha² of X^T X.
     assert answer["test_loss"][0, 1] == pytest.approx(0.5 * (1 - 2 + 0.25 * 6 + 0.1 * 0.25 * 2))
+
+
+def test_published_values():
+    """Interpolation and least squares are reached with momentum, which does not move the end."""
+    path = Path(__file__).parents[1] / "data" / "published" / "dmft_two_layer.csv"
+    for row in csv.DictReader(path.read_text().splitlines()):
+        point = dict(entry.split("=") for entry in row["parameters"].split(";"))
+        if point.pop("steps") == "infinity":
+            run = {"steps": 600, "step_size": 0.3, "momentum": 0.9}
+        else:
+            run = {"steps": int(row["parameters"][-1])}
+        assert (point.pop("activation"), point.pop("width")) == ("linear", "1")
+        answer = linear(**{name: float(value) for name, value in point.items()}, **run)
+        assert answer[row["quantity"]][0] == pytest.approx(float(row["value"]), rel=1e-9), row
 
 
 @pytest.mark.parametrize("width", [2, 3])

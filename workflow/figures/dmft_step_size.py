@@ -96,6 +96,8 @@ def _convergence(
         sizes, guide, color=style.FAINT, linestyle=style.DASHES["exact"][0], label="first order"
     )
     ax.set(xscale="log", yscale="log", title=f"at time {time:g}")
+    ax.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    ax.set_xticks([], minor=True)
     ax.set_xlabel(style.label("step_size", theory["step_size"].attrs))
     ax.set_ylabel("distance of $M$ from its limit")
     ax.legend(loc="upper left", handlelength=1.4)
