@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.special import erf
@@ -29,7 +32,7 @@ def solve(name, points=1, **chosen):
 
 
 def linear(**chosen):
-    return solve("dmft", activation="linear", paths=1, randomisations=1, **chosen)
+    return solve("dmft", activation="linear", **chosen)
 
 
 def spectrum(alpha, nodes=800):
@@ -82,6 +85,20 @@ def test_the_unstable_case_of_the_documentation():
     np.testing.assert_allclose(answer["training_loss"][0], train, rtol=1e-11)
     # From the moments alpha, alpha + alpha² of X^T X.
     assert answer["test_loss"][0, 1] == pytest.approx(0.5 * (1 - 2 + 0.25 * 6 + 0.1 * 0.25 * 2))
+
+
+def test_published_values():
+    """Interpolation and least squares are reached with momentum, which does not move the end."""
+    path = Path(__file__).parents[1] / "data" / "published" / "dmft_two_layer.csv"
+    for row in csv.DictReader(path.read_text().splitlines()):
+        point = dict(entry.split("=") for entry in row["parameters"].split(";"))
+        if point.pop("steps") == "infinity":
+            run = {"steps": 600, "step_size": 0.3, "momentum": 0.9}
+        else:
+            run = {"steps": int(row["parameters"][-1])}
+        assert (point.pop("activation"), point.pop("width")) == ("linear", "1")
+        answer = linear(**{name: float(value) for name, value in point.items()}, **run)
+        assert answer[row["quantity"]][0] == pytest.approx(float(row["value"]), rel=1e-9), row
 
 
 @pytest.mark.parametrize("width", [2, 3])
@@ -300,10 +317,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_theory_is_the_mean_of_simulations(case):
     chosen = {"alpha": 2.0, "noise": 0.2, "steps": 10} | case
-    sampled = {"paths": 2048, "randomisations": 4}
-    if case["activation"] == "linear":
-        sampled = {"paths": 1, "randomisations": 1}
-    theory = solve("dmft", **chosen, **sampled)
+    theory = solve("dmft", paths=2048, randomisations=4, **chosen)
     seeds, dimension = 48, 250
     found = solve("gradient_descent", seeds, seed=np.arange(seeds), dimension=dimension, **chosen)
     for name in (
@@ -378,11 +392,8 @@ def test_single_precision_is_the_same_run():
 
 
 def test_runs_that_overflow_are_told():
-    for name, extra in (("dmft", {"paths": 1, "randomisations": 1}), ("gradient_descent", {})):
-        size = {"dimension": 20, "seed": 0} if name == "gradient_descent" else {}
-        answer = solve(
-            name, activation="linear", alpha=4.0, step_size=1e9, steps=40, **extra, **size
-        )
+    for name, size in (("dmft", {}), ("gradient_descent", {"dimension": 20, "seed": 0})):
+        answer = solve(name, activation="linear", alpha=4.0, step_size=1e9, steps=40, **size)
         assert answer["status"][0] == Status.DIVERGED
         assert "smaller step_size" in answer["message"][0]
         assert 0 < answer["steps"][0] < 40

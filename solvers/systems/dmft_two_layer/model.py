@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -13,9 +12,6 @@ from solvers.contract import Limit, Observable, System
 from solvers.systems.dmft_two_layer.units import ACTIVATIONS
 
 SYSTEM = "dmft_two_layer"
-
-_SAMPLED: dict[str, Any] = {"when": {"activation": ("erf", "tanh", "relu")}}
-"""Axes of the Monte Carlo over paths, which linear units do without."""
 
 ERRORS = (
     "training_loss_error",
@@ -129,28 +125,22 @@ system = System(
             default="double",
         ),
         "paths": Integer(
-            "paths of the fields in each randomisation, a power of two",
+            "paths of the fields in each randomisation, a power of two (linear units need none)",
             low=1,
             default=8192,
-            otherwise=1,
             symbol="n_p",
-            **_SAMPLED,
         ),
         "randomisations": Integer(
             "independent randomisations of the paths, of which standard errors are taken",
             low=1,
             default=8,
-            otherwise=1,
             symbol="n_r",
-            **_SAMPLED,
         ),
         "scramble": Integer(
             "index of the set of randomisations",
             low=0,
             default=0,
-            otherwise=0,
             symbol="s_r",
-            **_SAMPLED,
         ),
     },
     observables={

@@ -24,8 +24,8 @@ def _flops(
 ) -> Any:
     """Drawing a design costs about 25 operations a number, each step two products with it."""
     samples = _samples(alpha=alpha, dimension=dimension)
-    products = samples * dimension * (1.2 * width * (steps + 1) + 2 * teacher_width + 6)
-    return products + samples * width * 40 * (steps + 1) + 1e5
+    products = samples * dimension * (1.6 * width * (steps + 1) + 2 * teacher_width + 6)
+    return products + samples * width * 70 * (steps + 1) + 1e5
 
 
 def _memory(*, alpha: Any, dimension: Any, width: Any, steps: Any, **_: Any) -> Any:
