@@ -8,14 +8,20 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from phasesweep import sweep
 from phasesweep.api import solve_points
 from phasesweep.cache import Cache
 from phasesweep.cluster import ClusterFile, device, gpu, local, open_cluster
 from phasesweep.cluster.device import DEVICE, LOCK, device_lock
 from phasesweep.errors import UserError
+from phasesweep.grid import expand
+from phasesweep.sweepfile import single_method
+from solvers.contract import load_system
 
 GPU = ClusterFile(kind="gpu", memory=2**29)
 visible_devices = gpu.visible_devices
@@ -79,6 +85,47 @@ def test_one_worker_per_device_which_sees_that_device_alone(pair):
     assert pair.memory_for("gpu") == int(0.9 * 6e9)
     # A method that is written for CPUs only has the memory of the worker, not of its device.
     assert pair.memory_for("cpu") == GPU.memory
+
+
+def points(devices: tuple[str, ...], megabytes: float):
+    """40 points of a method that is written for `devices`, each of which declares so much memory."""
+    method = load_system("toy").methods["measure"]
+    alpha = np.linspace(0.5, 1.5, 40).tolist()
+    axes = {"alpha": alpha, "dimension": 16, "seed": 0, "megabytes": megabytes}
+    grid = single_method(method, axes, "test")
+    found = expand(grid, lambda *_: np.zeros(0))
+    return replace(found, method=replace(method, devices=devices))
+
+
+@pytest.mark.parametrize(
+    ("devices", "points_in_a_batch", "resources"),
+    [(("cpu", "gpu"), 5, {"GPU": 1}), (("cpu",), 1, None)],
+)
+def test_batches_are_cut_to_where_they_are_solved(
+    pair, monkeypatch, devices, points_in_a_batch, resources
+):
+    class Asked(Exception):  # noqa: N818
+        pass
+
+    asked = []
+
+    def submit(*arguments, **options):
+        asked.append((arguments[4], arguments[5], options["resources"]))
+        raise Asked
+
+    monkeypatch.setattr(pair.client, "submit", submit)
+    with pytest.raises(Asked):
+        list(sweep._over_dask(points(devices, megabytes=500), pair))
+    ((batches, device, wanted),) = asked
+    assert device == devices[-1]
+    assert wanted == resources
+    assert {count for count, _ in batches} == {points_in_a_batch}
+
+
+def test_a_point_that_no_device_holds_is_not_tried(pair):
+    batch, answer = next(sweep._over_dask(points(("cpu", "gpu"), megabytes=6000), pair))
+    assert len(batch) == 1
+    assert "declares 5.59 GiB and a device has 5.03 GiB free" in answer.messages[0]
 
 
 def test_a_second_run_finds_no_device_that_is_free(pair, data):
