@@ -313,6 +313,7 @@ def test_points_that_need_more_memory_get_fewer_and_larger_workers(monkeypatch):
 
 def test_a_large_point_gets_its_worker_without_being_asked_for(data, monkeypatch):
     monkeypatch.setattr(local, "available_cores", lambda: 1)
+    monkeypatch.setattr("phasesweep.sweep.SMALL_SECONDS", 0)
     axes = {"alpha": 0.5, "dimension": 16, "seed": 0, "megabytes": 2500}
     _, _, report = solve_points("toy", "measure", axes, Cache(data / "cache"))
     assert (report.computed, report.failed) == (1, 0)
