@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -97,35 +97,31 @@ def points(devices: tuple[str, ...], megabytes: float):
     return replace(found, method=replace(method, devices=devices))
 
 
-@pytest.mark.parametrize(
-    ("devices", "points_in_a_batch", "resources"),
-    [(("cpu", "gpu"), 5, {"GPU": 1}), (("cpu",), 1, None)],
-)
-def test_batches_are_cut_to_where_they_are_solved(
-    pair, monkeypatch, devices, points_in_a_batch, resources
-):
-    class Asked(Exception):  # noqa: N818
+def run_on(cluster, wanted, data, monkeypatch):
+    monkeypatch.setattr(sweep, "open_cluster", lambda *_, **__: nullcontext(cluster))
+    somewhere = ClusterFile(kind="address")
+    return sweep.run(wanted, Cache(data / "cache"), cluster=somewhere, quiet=True)
+
+
+@pytest.mark.parametrize(("devices", "together"), [(("cpu", "gpu"), 5), (("cpu",), 1)])
+def test_batches_are_cut_to_where_they_are_solved(pair, data, monkeypatch, devices, together):
+    class Cut(Exception):  # noqa: N818
         pass
 
-    asked = []
+    def tasks(batches, *_):
+        raise Cut({len(batch) for batch in batches})
 
-    def submit(*arguments, **options):
-        asked.append((arguments[4], arguments[5], options["resources"]))
-        raise Asked
-
-    monkeypatch.setattr(pair.client, "submit", submit)
-    with pytest.raises(Asked):
-        list(sweep._over_dask(points(devices, megabytes=500), pair))
-    ((batches, device, wanted),) = asked
-    assert device == devices[-1]
-    assert wanted == resources
-    assert {count for count, _ in batches} == {points_in_a_batch}
+    monkeypatch.setattr(sweep, "_tasks", tasks)
+    with pytest.raises(Cut) as cut:
+        run_on(pair, points(devices, megabytes=500), data, monkeypatch)
+    assert cut.value.args == ({together},)
 
 
-def test_a_point_that_no_device_holds_is_not_tried(pair):
-    batch, answer = next(sweep._over_dask(points(("cpu", "gpu"), megabytes=6000), pair))
-    assert len(batch) == 1
-    assert "declares 5.59 GiB and a device has 5.03 GiB free" in answer.messages[0]
+def test_a_point_that_no_device_holds_is_not_tried(pair, data, monkeypatch):
+    report = run_on(pair, points(("cpu", "gpu"), megabytes=6000), data, monkeypatch)
+    assert (report.computed, report.failed) == (0, 40)
+    message = report.failures[0]["message"]
+    assert "declares 5.59 GiB and a device has 5.03 GiB free" in message
 
 
 def test_a_second_run_finds_no_device_that_is_free(pair, data):
