@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,7 @@ import numpy as np
 from phasesweep.batches import Batch, cut
 from phasesweep.cache import Cache, Coded, Rows
 from phasesweep.cache.keys import Ascending, sortable
-from phasesweep.cluster import (
-    DEFAULT_WORKER_MEMORY,
-    Cluster,
-    ClusterFile,
-    check_device,
-    open_cluster,
-)
+from phasesweep.cluster import DEFAULT_WORKER_MEMORY, Cluster, ClusterFile, open_cluster
 from phasesweep.errors import StoppedError, UserError
 from phasesweep.grid import Points
 from phasesweep.progress import Progress
@@ -124,6 +118,8 @@ def run(
     `cluster` is used if the declared work is more than a few seconds (a running scheduler always);
     without one, such work goes to local processes.
     """
+    from phasesweep.cluster.gpu import check_device
+
     started = time.monotonic()
     asked = len(points.distinct)
     todo, _ = missing(points, cache)
@@ -134,21 +130,19 @@ def run(
         return report
     wanted = points.take(todo)
     file = cluster or ClusterFile()
+    check_device(file)
     declared, needs = estimate(wanted.method, wanted, file.memory)
     with ExitStack() as stack:
         device = "cpu"
         folder = Path(cache.root).parent
         told = {}
-        small = declared < SMALL_SECONDS and needs <= DEFAULT_WORKER_MEMORY
-        if small and file.kind != "address":
-            check_device(file)
+        if file.kind != "address" and declared < SMALL_SECONDS:
             solved = _here(wanted)
         else:
             opened = stack.enter_context(open_cluster(file, data=folder, needs=needs))
             device = opened.device if opened.device in wanted.method.devices else "cpu"
             if not quiet:
-                page = f"; dashboard at {opened.dashboard}" if opened.dashboard else ""
-                sys.stderr.write(f"{label}: {opened.label}{page}\n")
+                sys.stderr.write(f"{label}: {opened.label}; dashboard at {opened.dashboard}\n")
             solved = _over_dask(wanted, opened)
             told = {"cluster": opened.label, "dashboard": opened.dashboard}
         progress = stack.enter_context(
@@ -190,14 +184,14 @@ def _over_dask(points: Points, cluster: Cluster) -> Iterator[tuple[Batch, Answer
 
     method = points.method
     device = cluster.device if cluster.device in method.devices else "cpu"
-    memory = cluster.memory_for(device)
-    fits, too_large = _by_memory(cut(points, memory=memory), memory)
+    cluster = replace(cluster, memory=cluster.memory_for(device))
+    fits, too_large = _by_memory(cut(points, memory=cluster.memory), cluster.memory)
     for batch in too_large:
         message = f"one point declares {batch.memory / 2**30:.2f} GiB and " + (
-            f"a device has {memory / 2**30:.2f} GiB free; use devices with more memory, or CPUs"
+            f"a device has {cluster.memory / 2**30:.2f} GiB free; use larger devices, or CPUs"
             if device == "gpu"
-            else f"a worker has {memory / 2**30:.2f} GiB; give workers more memory in the cluster "
-            "file"
+            else f"a worker has {cluster.memory / 2**30:.2f} GiB; give workers more memory in the "
+            "cluster file"
         )
         yield batch, failed_answer(method, len(batch), message)
     workers = max(1, cluster.workers, len(cluster.client.nthreads()))
@@ -234,7 +228,7 @@ def _over_dask(points: Points, cluster: Cluster) -> Iterator[tuple[Batch, Answer
                 answers = future.result()
             yield from zip(task, answers, strict=True)
         elif isinstance(error, KilledWorker):
-            halves = _halves(task, points, memory)
+            halves = _halves(task, points, cluster.memory)
             waiting.extend(halves)
             if not halves:
                 message = "the worker died several times on this point; it may need more memory"

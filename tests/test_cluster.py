@@ -7,14 +7,15 @@ import socket
 import stat
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.request import urlopen
 
-import numpy as np
 import psutil
 import pytest
 
+from phasesweep import sweep
 from phasesweep.api import solve_points
 from phasesweep.cache import Cache
 from phasesweep.cluster import (
@@ -313,34 +314,35 @@ def test_points_that_need_more_memory_get_fewer_and_larger_workers(monkeypatch):
 
 def test_a_large_point_gets_its_worker_without_being_asked_for(data, monkeypatch):
     monkeypatch.setattr(local, "available_cores", lambda: 1)
+    monkeypatch.setattr("phasesweep.sweep.SMALL_SECONDS", 0)
     axes = {"alpha": 0.5, "dimension": 16, "seed": 0, "megabytes": 2500}
     _, _, report = solve_points("toy", "measure", axes, Cache(data / "cache"))
     assert (report.computed, report.failed) == (1, 0)
 
 
-def test_enough_is_in_flight_for_the_workers_that_a_cluster_may_grow_to(opened, monkeypatch):
-    from phasesweep import sweep
-    from phasesweep.grid import expand
-    from phasesweep.sweepfile import single_method
-    from solvers.contract import load_system
-
+def test_enough_is_in_flight_for_the_workers_that_a_cluster_may_grow_to(opened, data, monkeypatch):
+    growing = replace(opened.cluster, workers=10)
+    monkeypatch.setattr(sweep, "open_cluster", lambda *_, **__: nullcontext(growing))
     monkeypatch.setattr(sweep, "TASK_SECONDS", 0)
-    axes = {"alpha": 0.5, "dimension": 16, "seed": {"count": 40}}
-    grid = single_method(load_system("toy").methods["measure"], axes, "test")
-    points = expand(grid, lambda *_: np.zeros(0))
-    submitted = []
+    submitted, first = [], []
     client = opened.cluster.client
-    real = client.submit
+    submit, add = client.submit, sweep._Collector.add
 
-    def submit(*arguments, **options):
+    def counted(*arguments, **options):
         submitted.append(arguments)
-        return real(*arguments, **options)
+        return submit(*arguments, **options)
 
-    monkeypatch.setattr(client, "submit", submit)
-    answers = sweep._over_dask(points, replace(opened.cluster, workers=10))
-    next(answers)
-    assert len(submitted) == 10 * sweep.IN_FLIGHT_PER_WORKER
-    assert len(list(answers)) == 39
+    def noted(*arguments):
+        first.append(len(submitted))
+        return add(*arguments)
+
+    monkeypatch.setattr(client, "submit", counted)
+    monkeypatch.setattr(sweep._Collector, "add", noted)
+    axes = {"alpha": 0.5, "dimension": 16, "seed": {"count": 40}}
+    somewhere = ClusterFile(kind="address")
+    _, _, report = solve_points("toy", "measure", axes, Cache(data / "cache"), cluster=somewhere)
+    assert report.computed == len(submitted) == 40
+    assert first[0] == 10 * sweep.IN_FLIGHT_PER_WORKER
 
 
 def test_workers_of_a_job_find_the_systems_of_their_driver(monkeypatch):

@@ -7,15 +7,21 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from phasesweep import sweep
 from phasesweep.api import solve_points
 from phasesweep.cache import Cache
 from phasesweep.cluster import ClusterFile, device, gpu, local, open_cluster
 from phasesweep.cluster.device import DEVICE, LOCK, device_lock
 from phasesweep.errors import UserError
+from phasesweep.grid import expand
+from phasesweep.sweepfile import single_method
+from solvers.contract import load_system
 
 GPU = ClusterFile(kind="gpu", memory=2**29)
 visible_devices = gpu.visible_devices
@@ -79,6 +85,43 @@ def test_one_worker_per_device_which_sees_that_device_alone(pair):
     assert pair.memory_for("gpu") == int(0.9 * 6e9)
     # A method that is written for CPUs only has the memory of the worker, not of its device.
     assert pair.memory_for("cpu") == GPU.memory
+
+
+def points(devices: tuple[str, ...], megabytes: float):
+    """40 points of a method that is written for `devices`, each of which declares so much memory."""
+    method = load_system("toy").methods["measure"]
+    alpha = np.linspace(0.5, 1.5, 40).tolist()
+    axes = {"alpha": alpha, "dimension": 16, "seed": 0, "megabytes": megabytes}
+    grid = single_method(method, axes, "test")
+    found = expand(grid, lambda *_: np.zeros(0))
+    return replace(found, method=replace(method, devices=devices))
+
+
+def run_on(cluster, wanted, data, monkeypatch):
+    monkeypatch.setattr(sweep, "open_cluster", lambda *_, **__: nullcontext(cluster))
+    somewhere = ClusterFile(kind="address")
+    return sweep.run(wanted, Cache(data / "cache"), cluster=somewhere, quiet=True)
+
+
+@pytest.mark.parametrize(("devices", "together"), [(("cpu", "gpu"), 5), (("cpu",), 1)])
+def test_batches_are_cut_to_where_they_are_solved(pair, data, monkeypatch, devices, together):
+    class Cut(Exception):  # noqa: N818
+        pass
+
+    def tasks(batches, *_):
+        raise Cut({len(batch) for batch in batches})
+
+    monkeypatch.setattr(sweep, "_tasks", tasks)
+    with pytest.raises(Cut) as cut:
+        run_on(pair, points(devices, megabytes=500), data, monkeypatch)
+    assert cut.value.args == ({together},)
+
+
+def test_a_point_that_no_device_holds_is_not_tried(pair, data, monkeypatch):
+    report = run_on(pair, points(("cpu", "gpu"), megabytes=6000), data, monkeypatch)
+    assert (report.computed, report.failed) == (0, 40)
+    message = report.failures[0]["message"]
+    assert "declares 5.59 GiB and a device has 5.03 GiB free" in message
 
 
 def test_a_second_run_finds_no_device_that_is_free(pair, data):

@@ -31,7 +31,6 @@ __all__ = [
     "ClusterFile",
     "available_cores",
     "available_memory",
-    "check_device",
     "open_cluster",
     "read_cluster",
     "thread_limits",
@@ -77,14 +76,6 @@ def open_cluster(
         opener = {"local": open_local, "gpu": open_gpu, "slurm": open_slurm, "address": join}
         with opener[file.kind](file, data or data_root(), needs) as cluster:
             yield replace(cluster, dashboard=_page(cluster.dashboard))
-
-
-def check_device(file: ClusterFile) -> None:
-    """Say so if the file asks for a GPU and this machine has none, without starting anything."""
-    from phasesweep.cluster import gpu
-
-    if file.kind == "gpu":
-        gpu.check_device(file)
 
 
 def _page(dashboard: str) -> str:

@@ -51,14 +51,7 @@ def join(file: ClusterFile, data: Path, needs: float) -> Iterator[Cluster]:
         label = f"{len(limits)} workers of {file.address}"
         if not limits:
             label += " (the run waits until it has some)"
-        yield Cluster(client, memory, "cpu", _dashboard(client), label)
-
-
-def _dashboard(client: Any) -> str:
-    try:
-        return client.dashboard_link
-    except KeyError:
-        return ""  # the scheduler was started without one
+        yield Cluster(client, memory, "cpu", client.dashboard_link, label)
 
 
 def differences(found: Mapping[str, Any]) -> list[str]:

@@ -94,8 +94,8 @@ def open_gpu(file: ClusterFile, data: Path, needs: float) -> Iterator[Cluster]:
 
 
 def check_device(file: ClusterFile) -> None:
-    """Say so if the file asks for a GPU and there is none; for work that needs no cluster."""
-    if not file.fallback and not visible_devices():
+    """Say so if the file asks for a GPU and there is none, however small the work is."""
+    if file.kind == "gpu" and not file.fallback and not visible_devices():
         raise _nothing_free(0)
 
 
