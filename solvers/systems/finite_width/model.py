@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from solvers.axes import Choice, File, Integer, Real
+import math
+
+from solvers.axes import Choice, File, Integer, Real, canonical_float
 from solvers.contract import Limit, Observable, System
 from solvers.systems.finite_width import ensemble_declarations
 from solvers.systems.infinite_width.activations import ACTIVATIONS
@@ -11,8 +13,46 @@ _TWO = ("input_1", "input_2")
 _FOUR = ("input_1", "input_2", "input_3", "input_4")
 
 
+_BOOK = "Roberts, Yaida and Hanin (2022), chapters 4, 8, 9"
+
+
 def _tensor(description: str, symbol: str, dims: tuple[str, ...] = _FOUR) -> Observable:
     return Observable(description, symbol, dims=("layer", *dims), folded=dims)
+
+
+def _limits() -> list[Limit]:
+    def vertices(statement, activation, c_w, depth, observable, value, **further):
+        point = {"activation": activation, "c_w": c_w, "depth": depth, **further.pop("at", {})}
+        return Limit(statement, "vertices", point, observable, value, source=_BOOK, **further)
+
+    erf = {"activation": "erf", "c_w": canonical_float(math.pi / 4)}
+    return [
+        vertices("critical relu: V = 5 (l - 1) K^2", "relu", 2.0, 9, "vertex_ratio", 40.0),
+        vertices("critical linear: V = 2 (l - 1) K^2", "linear", 1.0, 9, "vertex_ratio", 16.0),
+        vertices("tanh: V/K^2 grows by 2/3", "tanh", 1.0, 301, "vertex_ratio", 200.0, rtol=0.02),
+        vertices("sin: V/K^2 grows by 2/3", "sin", 1.0, 301, "vertex_ratio", 200.0, rtol=0.02),
+        vertices(
+            "linear tangent kernel of two layers: 2 K^2 and 2 Θ^2 over (2 Θ)^2",
+            *("linear", 1.0, 2, "ntk_ratio", (2.0 + 2.0 * 4.0) / 16.0),
+        ),
+        Limit(
+            "relu at finite width",
+            "scale_invariant",
+            {"activation": "relu", "c_w": 2.0, "depth": 3, "width": 10},
+            "exact_vertex_ratio",
+            10.0 * (1.5**2 - 1.0),
+            source=_BOOK,
+        ),
+        Limit(
+            "coupling of critical relu: 5 (L - 1)/width",
+            "effective_coupling",
+            {"activation": "relu", "c_w": 2.0, "depth": 11, "width": 100},
+            "coupling",
+            0.5,
+            source=_BOOK,
+        ),
+        Limit("erf rates go as 1/l", "learning_rates", {**erf, "depth": 3}, "rate_exponent", 1.0),
+    ]
 
 
 def _projector(words: str, symbol: str) -> Observable:
@@ -180,14 +220,5 @@ system = System(
         "thresholds": [],
         "figure": {"x": "layer", "y": ["V"], "hue": "c_w"},
     },
-    limits=[
-        Limit(
-            "critical relu: V = 5 (l - 1) K^2",
-            "vertices",
-            {"activation": "relu", "c_w": 2.0, "depth": 9, "norm": 0.5},
-            "vertex_ratio",
-            40.0,
-        ),
-        *ensemble_declarations.LIMITS,
-    ],
+    limits=[*_limits(), *ensemble_declarations.LIMITS],
 )
