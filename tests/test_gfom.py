@@ -241,6 +241,34 @@ def test_paths_agree_with_quadrature_within_their_errors():
     assert abs(response.value - exact.response(2, 1).value) < 5 * response.error
 
 
+def test_rectangular_message_passing_by_quadrature_and_by_paths():
+    """Memory subtracted: z_t and v_t are Gaussian, with the state evolution of two channels."""
+    alpha = 0.6
+    iteration = gfom.rectangular(
+        to_rows=lambda t, past: past.xp.tanh(past[t]),
+        to_columns=lambda t, past: past.xp.sin(past[t] + past.side["xi"]),
+        alpha=alpha,
+        steps=4,
+        side_rows={"xi": gfom.Normal()},
+        side_columns=U,
+        start=lambda past: past.side["u"],
+        subtract_memory=True,
+    )
+    exact = gfom.solve(iteration, Quadrature(nodes=61, dimensions=3))
+    tau = 1.0
+    for t in range(4):
+        sigma = normal_average(lambda x: math.tanh(x) ** 2, tau)
+        assert exact.covariance(t, t, "rows").value == pytest.approx(sigma, rel=1e-10)
+        tau = alpha * normal_average(lambda x: math.sin(x) ** 2, sigma + 1)
+        assert exact.covariance(t + 1, t + 1, "columns").value == pytest.approx(tau, rel=1e-10)
+        response = alpha * normal_average(math.cos, sigma + 1)
+        assert exact.response(t + 1, t, "columns").value == pytest.approx(response, rel=1e-10)
+    paths = gfom.solve(iteration, Paths(512, 16))
+    for block, t, s in (("rows", 3, 2), ("columns", 4, 2)):
+        found = paths.covariance(t, s, block)
+        assert abs(found.value - exact.covariance(t, s, block).value) < 5 * found.error + 1e-9
+
+
 def test_standard_errors_are_honest():
     """Replicates of other path seeds scatter as the reported errors say."""
     runs = [

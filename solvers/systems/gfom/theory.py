@@ -46,10 +46,10 @@ def _rows(*, iteration: Any, steps: Any, averages: Any, paths: Any, replicates: 
 
 def _flops(*, steps: Any, nodes: Any, **axes: Any) -> Any:
     rows = _rows(steps=steps, **axes)
-    work = rows * (4.0 * steps**2 + 0.7 * steps**3) + 5e4 * steps**2 + 1e6
+    work = rows * (20.0 * steps**2 + 1.5 * steps**3) + 4e5 * steps**2 + 2e7
     if axes["iteration"] in ("tanh", "amp") and axes["averages"] != "paths":
         reach = steps**2 if axes["iteration"] == "amp" else np.minimum(steps, 3) ** 2
-        work = work + 40.0 * reach * np.asarray(nodes, dtype=float) ** 2
+        work = work + 300.0 * reach * np.asarray(nodes, dtype=float) ** 2
     return work
 
 
@@ -110,8 +110,8 @@ def law(
     averages are exact. Errors of exact averages are in `residual`: the largest change of a
     covariance of Gaussian parts, over the largest one, when a quadrature has half the nodes (far
     larger than the error of the full one), and zero for affine iterations. For paths `residual` is
-    the largest standard error of such a covariance over the largest one. Responses carry
-    gaussian_covariance of steps that exist: rows and columns of step 0 are zero.
+    the largest standard error of such a covariance over the largest one. Rows and columns of step 0
+    in `response` and `gaussian_covariance` are zero: the start has no such part.
 
     Status NOT_FINITE where an iteration overflows, which takes a step size far beyond the stable
     ones and many steps; an iteration that grows has a law as good as any other.

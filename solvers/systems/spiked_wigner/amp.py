@@ -28,7 +28,7 @@ def _flops(*, dimension: Any, signal: Any, precision: Any, start: Any, **_: Any)
     steps = 20.0 + 60.0 / (np.abs(np.asarray(signal) - 1.0) + 0.3)
     begin = lanczos_cost(dimension=n, signal=signal, precision=precision)
     begin = begin if str(start) == "spectral" else 1e6 + 2.0 * n**2
-    return begin + steps * (0.25 * wide(precision) * n**2 + 60.0 * n)
+    return begin + steps * (0.12 * wide(precision) * n**2 + 60.0 * n)
 
 
 @system.simulation(

@@ -22,7 +22,7 @@ def lanczos_cost(*, dimension: Any, signal: Any, precision: Any) -> Any:
     """Nanoseconds of a point among some ten, with a share of drawing W."""
     n = np.asarray(dimension, dtype=float)
     steps = np.where(np.asarray(signal) > 1.05, 50.0, 12.0 * n ** (1 / 3))
-    return 1e6 + 2.0 * n**2 + steps * (0.25 * wide(precision) * n**2 + steps * 2.0 * n)
+    return 1e6 + 2.0 * n**2 + steps * (0.12 * wide(precision) * n**2 + steps * 1.0 * n)
 
 
 def lanczos_memory(*, dimension: Any, precision: Any, **_: Any) -> Any:
