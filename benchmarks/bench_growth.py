@@ -313,6 +313,8 @@ def main() -> None:
     if write:
         sys.argv.remove("--write")
     given = arguments(tables=len(TABLES))
+    for system in ("perceptron_storage", "glm_bayes", "sgd_two_layer"):
+        load_system(system)  # here, so that no fork has to
     page = [HEADING.format(machine=platform.machine(), date=date.today())]
     for table in TABLES[: len(TABLES) if given.short else given.tables]:
         found = measure(table, 2 if given.short else None)
