@@ -28,6 +28,11 @@ DATA = click.option(
 CLUSTER = click.option(
     "--cluster", help="Cluster file, or the address of a running Dask scheduler."
 )
+TIME_LIMIT = click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True, max=31_536_000),
+    help="Seconds after which a batch, and then each of its points alone, is given up.",
+)
 
 
 @click.group(
@@ -56,6 +61,7 @@ def systems(name: str | None, as_json: bool) -> None:
 @click.option("--json", "form", flag_value="json", help="One JSON object per point.")
 @click.option("--csv", "form", flag_value="csv", help="Comma-separated values.")
 @click.option("--plot", type=click.Path(dir_okay=False), help="Also draw a figure (.png or .pdf).")
+@TIME_LIMIT
 @CLUSTER
 @DATA
 def solve(
@@ -64,6 +70,7 @@ def solve(
     axes: tuple[str, ...],
     form: str | None,
     plot: str | None,
+    time_limit: float | None,
     cluster: str | None,
     data: str | None,
 ) -> None:
@@ -74,6 +81,7 @@ def solve(
     from phasesweep import api, arguments, describe
     from phasesweep.cluster import read_cluster
     from phasesweep.figures import check_target, draw_dataset, save
+    from phasesweep.limits import Limits
     from phasesweep.paths import data_root
     from phasesweep.sweepfile import find_method, find_system
 
@@ -82,7 +90,10 @@ def solve(
     target = check_target(plot) if plot else None
     cache = api.Cache(data_root(data) / "cache")
     asked, blocks, report = api.solve_points(
-        system, method, forms, cache, cluster=read_cluster(cluster), quiet=not sys.stderr.isatty()
+        *(system, method, forms, cache),
+        cluster=read_cluster(cluster),
+        quiet=not sys.stderr.isatty(),
+        limits=Limits().override(seconds=time_limit),
     )
     _say(describe.records(list(api.records(asked, blocks)), declared, form))
     if target:
@@ -117,6 +128,14 @@ def plan(sweeps: tuple[str, ...], as_json: bool, data: str | None) -> None:
     "--manifest", type=click.Path(dir_okay=False), help="Write what was done to this file."
 )
 @click.option("--allow-failed", is_flag=True, help="Exit with 0 even if points failed.")
+@TIME_LIMIT
+@click.option(
+    "--attempts",
+    type=click.IntRange(1, 100),
+    help="How often a point that raises or is late is tried.",
+)
+@click.option("--keep-failed", is_flag=True, help="Leave points that failed in an earlier run.")
+@click.option("--parent", type=int, help="Stop, with everything kept, when that process is gone.")
 @DATA
 def run(
     sweep: str,
@@ -125,20 +144,28 @@ def run(
     shard: str | None,
     manifest: str | None,
     allow_failed: bool,
+    time_limit: float | None,
+    attempts: int | None,
+    keep_failed: bool,
+    parent: int | None,
     data: str | None,
 ) -> None:
     """Compute the missing points of a SWEEP and store them."""
     from phasesweep import arguments, jobs
     from phasesweep.cluster import read_cluster
+    from phasesweep.runs import end_with
 
-    report = jobs.run_sweep(
-        sweep,
-        data=data,
-        cluster=read_cluster(cluster),
-        method=method,
-        shard=arguments.shard(shard),
-        manifest=manifest,
-    )
+    failed = "keep" if keep_failed else None
+    with end_with(parent):
+        report = jobs.run_sweep(
+            sweep,
+            data=data,
+            cluster=read_cluster(cluster),
+            method=method,
+            shard=arguments.shard(shard),
+            manifest=manifest,
+            limits={"seconds": time_limit, "attempts": attempts, "failed": failed},
+        )
     click.echo(
         f"{report.asked:,} points asked, {report.found:,} found, {report.computed:,} computed, "
         f"{report.failed:,} failed"

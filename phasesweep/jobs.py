@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,14 @@ def run_sweep(
     method: str | None,
     shard: tuple[int, int],
     manifest: str | None,
+    limits: Mapping[str, Any] | None = None,
 ) -> Report:
-    """Compute the missing points of a sweep, method after method."""
+    """Compute the missing points of a sweep, method after method.
+
+    `limits` goes before those of the sweep file.
+    """
     sweep = read_sweep(source)
+    allowed = sweep.limits.override(**(limits or {}))
     target = _target(manifest)
     cache = Cache(data_root(data) / "cache")
     total = Report()
@@ -47,7 +53,8 @@ def run_sweep(
     for name in names if method is None else [method]:
         points = sweep_points(sweep, cache, only=name, store=True)[name]
         label = f"{sweep.name} {name}{part}"
-        report = run(shard_of(points, *shard), cache, cluster=cluster, label=label)
+        own = shard_of(points, *shard)
+        report = run(own, cache, cluster=cluster, label=label, limits=allowed)
         total.add(report)
     if target:
         versions = {
