@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 TELL_SECONDS = 1.0
 """A task of many points tells at most so often."""
+HEARD_SECONDS = 5.0
+"""A scheduler that does not answer for so long is not waited for."""
 GRACE_SECONDS = 2.0
 """What a driver waits beyond the limit and the time between two tellings."""
 LOOK_SECONDS = 0.5
@@ -32,6 +35,7 @@ class Teller:
     def tell(self) -> None:
         """A computation begins."""
         from distributed import get_worker
+        from distributed.utils import sync
 
         now = time.monotonic()
         if now - self._told < TELL_SECONDS:
@@ -42,9 +46,18 @@ class Teller:
             worker = get_worker()
         except ValueError:
             return  # not in a worker
-        worker.log_event(topic, {"task": task, "worker": worker.address})
-        if first:
-            time.sleep(0.01)  # compiled code may never let the message out again
+        said = {"task": task, "worker": worker.address}
+        if not first:
+            worker.log_event(topic, said)
+            return
+        # Heard for certain before compiled code holds the interpreter and nothing gets out.
+        with suppress(OSError, TimeoutError):
+            sync(
+                *(worker.loop, worker.scheduler.log_event),
+                topic=topic,
+                msg=said,
+                callback_timeout=HEARD_SECONDS,
+            )
 
 
 class Clock:

@@ -119,7 +119,7 @@ class Disturbed:
 
     # -- kills -----------------------------------------------------------------------------
 
-    def wait_for_points(self, process: subprocess.Popen, seconds: float = 60) -> bool:
+    def wait_for_points(self, process: subprocess.Popen, seconds: float = 300) -> bool:
         """Until the first new points are computed; False if the process ended before."""
         began, before = time.monotonic(), self._lines()
         while time.monotonic() - began < seconds:
@@ -171,7 +171,7 @@ class Disturbed:
         family = _family(driver)
         self._kill("driver", driver)
         driver.wait(30)
-        assert not _alive(family, 60), "workers outlive their driver"
+        assert not _alive(family, 120), "workers outlive their driver"
 
     def kill_scheduler(self) -> None:
         """A scheduler that runs by itself, with two workers and a driver."""
@@ -181,7 +181,7 @@ class Disturbed:
                 if self.wait_for_points(driver):
                     self.sleep(3)
                 self._kill("scheduler", scheduler)
-                driver.wait(120)
+                driver.wait(300)
                 assert driver.returncode in (0, 1), self.told()[-2000:]
             finally:
                 _stop(driver)
@@ -198,7 +198,7 @@ class Disturbed:
                 self.start(*dask, "worker", "--no-nanny", "--nthreads", "1", *local)
                 for _ in range(WORKERS)
             ]
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 240
             while not file.exists() and time.monotonic() < deadline:
                 time.sleep(0.1)
             yield scheduler, json.loads(file.read_text())["address"]
@@ -209,14 +209,18 @@ class Disturbed:
     def kill_snakemake(self) -> None:
         """Snakemake alone: what it started must end by itself, with its points stored."""
         snakemake = self.snakemake()
-        if self.random.random() < 0.7 and self.wait_for_points(snakemake):
-            self.sleep(3)
-        else:
-            self.sleep(self.starting)
-        family = _family(snakemake)
-        self._kill("snakemake", snakemake)
-        snakemake.wait(30)
-        assert not _alive(family, 60), f"what Snakemake started outlives it: {family}"
+        try:
+            if self.random.random() < 0.7 and self.wait_for_points(snakemake):
+                self.sleep(3)
+            else:
+                self.sleep(self.starting)
+            family = _family(snakemake)
+            self._kill("snakemake", snakemake)
+            snakemake.wait(30)
+            left = _alive(family, 120)
+            assert not left, f"what Snakemake started outlives it: {left}"
+        finally:
+            _stop(snakemake)
 
     def finish(self) -> None:
         """Snakemake, undisturbed and without pauses: the rest of the points, and the dataset."""
@@ -261,7 +265,7 @@ def _stop(process: subprocess.Popen) -> None:
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(60)
+            process.wait(120)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(30)

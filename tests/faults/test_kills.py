@@ -19,7 +19,7 @@ POINTS = times("points", short=160, long=2000)
 MINUTES = times("minutes", short=5, long=30)
 # Drivers and schedulers are killed in the short version too, by tests/test_sweep.py.
 SHARES = (
-    {"worker": 0.7, "driver": 0.14, "scheduler": 0.08, "snakemake": 0.08}
+    {"worker": 0.7, "driver": 0.15, "scheduler": 0.075, "snakemake": 0.075}
     if KILLS > 4
     else {"worker": 0.5, "snakemake": 0.5}
 )
