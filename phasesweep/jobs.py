@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from phasesweep.outline import read_outline
 from phasesweep.paths import data_root
 from phasesweep.provenance import provenance
 from phasesweep.query import dataset_names, open_dataset
+from phasesweep.seal import sealed, unsealed
 from phasesweep.sweep import Report, run, shard_of
 from phasesweep.sweepfile import read_sweep
 from solvers.contract import system_names
@@ -124,7 +126,7 @@ def summary(config: str, *, since: float, data: str | None) -> str:
 def write_manifest(path: Path, content: dict[str, Any]) -> None:
     """Write a manifest with its provenance and the time it was finished."""
     content = content | {"finished": time.time(), "provenance": provenance("cpu")}
-    _write(path, json.dumps(content, indent=2) + "\n")
+    _write(path, json.dumps(sealed(content), indent=2) + "\n")
 
 
 def _target(given: str | None) -> Path | None:
@@ -140,13 +142,18 @@ def _target(given: str | None) -> Path | None:
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        return unsealed(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
         raise UserError(
             f"the manifest {path} cannot be read ({error}); remove it and run again"

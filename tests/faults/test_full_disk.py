@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -88,11 +89,9 @@ def test_a_full_disk_is_one_sentence_and_a_run_goes_on_after_it(tmp_path, monkey
             else:
                 used = use_inodes(disk)
             new = np.linspace(1, 2, 3000).tolist()
+            act = partial(ask, cache, new) if when == "flush" else cache.compact
             with pytest.raises(CacheError) as error:
-                if when == "flush":
-                    ask(cache, new)
-                else:
-                    cache.compact()
+                act()
             assert "rows could not be written" in str(error.value)
             assert "No space left on device" in str(error.value)
             assert "make room" in str(error.value)
