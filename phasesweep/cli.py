@@ -7,6 +7,7 @@ computed kept.
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -402,7 +403,9 @@ def main() -> None:
         # The reader (head, less) has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
+        # A name that no file can have was typed; a full disk was not.
+        typed = error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP)
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 2 if typed else 1)
     except RuntimeError as error:
         # CacheError (a full disk, say) is a RuntimeError; its sentence is meant for a person.
         if type(error).__name__ != "CacheError":

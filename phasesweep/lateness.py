@@ -88,9 +88,8 @@ class Clock:
             self._allowed[task] = allowed
 
     def forget(self, task: int) -> None:
-        """A task has ended."""
+        """A task has ended, or begins anew if it is heard of again."""
         with self._lock:
-            self._allowed.pop(task, None)
             self._begun.pop(task, None)
 
     def began(self, task: int) -> bool:

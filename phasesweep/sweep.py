@@ -224,7 +224,8 @@ def _over_dask(points: Points, cluster: Cluster, limits: Limits) -> Iterator[tup
         yield batch, failed_answer(method, len(batch), message)
     workers = max(1, cluster.workers, len(cluster.client.nthreads()))
     waiting = _tasks(fits, task_seconds(sum(batch.seconds for batch in fits), workers))
-    pending = as_completed()
+    # Answers are fetched behind: a worker in compiled code may not give them out for long.
+    pending = as_completed(with_results=True, raise_errors=False)
     in_flight: dict[Any, tuple[int, list[Batch]]] = {}
     numbers = itertools.count()
     tries: Counter[int] = Counter()
@@ -264,6 +265,9 @@ def _over_dask(points: Points, cluster: Cluster, limits: Limits) -> Iterator[tup
     while in_flight:
         late = clock.late()
         for future in [f for f, (number, _) in in_flight.items() if number in late]:
+            if future.done():
+                clock.forget(in_flight[future][0])  # only its answer is late
+                continue
             number, task = in_flight.pop(future)
             clock.forget(number)
             with _needing_the_scheduler():
@@ -277,15 +281,18 @@ def _over_dask(points: Points, cluster: Cluster, limits: Limits) -> Iterator[tup
         if not pending.has_ready():
             with pending.thread_condition:
                 pending.thread_condition.wait(WAIT_SECONDS)
+            lost = next((f for f in in_flight if f.cancelled()), None)
+            if lost is not None:
+                with _needing_the_scheduler():
+                    lost.result()
             continue
-        future = next(pending)
+        future, answers = next(pending)
         if future not in in_flight:
             continue  # it was late
         number, task = in_flight.pop(future)
-        error = None if future.cancelled() else future.exception()
+        with _needing_the_scheduler():
+            error = future.result() if future.cancelled() else future.exception()
         if error is None:
-            with _needing_the_scheduler():
-                answers = future.result()
             yield from zip(task, answers, strict=True)
         elif isinstance(error, KilledWorker):
             # A point that never began was only near workers that died.
