@@ -418,7 +418,10 @@ def _stopped() -> None:
 
 
 def _fail(sentence: str, status: int) -> None:
-    click.echo(f"Error: {sentence}", err=True)
+    # What was given is shown as it was, but cannot write over the terminal or begin a line.
+    words = " ".join(sentence.split())
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+    click.echo(f"Error: {shown}", err=True)
     sys.exit(status)
 
 

@@ -146,15 +146,20 @@ class Disturbed:
         except psutil.NoSuchProcess:
             return
         self.kills[kind] += 1
+        with (self.folder / "kills.txt").open("a") as kills:
+            kills.write(f"{time.time():.1f} {kind}\n")
 
     def kill_workers(self, count: int) -> None:
-        """A driver, and its workers one by one at random instants."""
+        """A driver, and its workers one by one at random instants, also while they start."""
+        enough = self.kills["worker"] + count
         driver = self.run("--cluster", self.cluster)
         try:
             if not self.wait_for_points(driver):
                 return
-            for _ in range(count):
-                self.sleep(2.5)
+            for _ in range(2 * count):
+                if self.kills["worker"] >= enough or driver.poll() is not None:
+                    return
+                self.sleep(1.5)
                 workers = _workers(driver)
                 if workers:
                     self._kill("worker", self.random.choice(workers))
@@ -165,7 +170,7 @@ class Disturbed:
         """A driver at any instant, from before its first line to after many flushes."""
         driver = self.run("--cluster", self.cluster)
         began = time.monotonic()
-        end = self.random.uniform(0, 2 * self.starting)
+        end = self.random.uniform(0, 1.5 * self.starting)
         while time.monotonic() - began < end and driver.poll() is None:
             time.sleep(0.02)
         family = _family(driver)
@@ -229,7 +234,7 @@ class Disturbed:
 
     def kinds(self) -> dict[str, Callable[[], None]]:
         return {
-            "worker": lambda: self.kill_workers(8),
+            "worker": lambda: self.kill_workers(20),
             "driver": self.kill_driver,
             "scheduler": self.kill_scheduler,
             "snakemake": self.kill_snakemake,

@@ -19,7 +19,7 @@ POINTS = times("points", short=160, long=2000)
 MINUTES = times("minutes", short=5, long=30)
 # Drivers and schedulers are killed in the short version too, by tests/test_sweep.py.
 SHARES = (
-    {"worker": 0.7, "driver": 0.15, "scheduler": 0.075, "snakemake": 0.075}
+    {"worker": 0.8, "driver": 0.1, "scheduler": 0.05, "snakemake": 0.05}
     if KILLS > 4
     else {"worker": 0.5, "snakemake": 0.5}
 )
@@ -49,13 +49,12 @@ def test_a_disturbed_sweep_ends_as_an_undisturbed_one(tmp_path, monkeypatch):
     wanted = {kind: max(1, round(share * KILLS)) for kind, share in SHARES.items()}
     deadline, cache = time.monotonic() + 60 * MINUTES, Cache(disturbed.data / "cache")
     kept = 0
-    while sum(disturbed.kills.values()) < KILLS:
-        assert time.monotonic() < deadline, f"{disturbed.kills} in {MINUTES} minutes"
+    while sum(disturbed.kills.values()) < KILLS and time.monotonic() < deadline:
         assert kept < POINTS, f"the sweep was done after {disturbed.kills}: give it more pause"
         left = {kind: wanted[kind] - disturbed.kills[kind] for kind in wanted}
         kind = disturbed.random.choices(list(left), [max(n, 0) for n in left.values()])[0]
         if kind == "worker":
-            disturbed.kill_workers(min(left["worker"], 8))
+            disturbed.kill_workers(min(left["worker"], 20))
         else:
             disturbed.kinds()[kind]()
         present = len(cache.present("toy", "measure", 1))
@@ -78,3 +77,5 @@ def test_a_disturbed_sweep_ends_as_an_undisturbed_one(tmp_path, monkeypatch):
     counted("points of the disturbed sweep", POINTS)
     counted("computed again, of what flushes allow", f"{extra} of {allowed}")
     counted("most often computed", max(computed.values()))
+    reached = sum(disturbed.kills.values())
+    assert reached >= KILLS, f"only {reached} kills in {MINUTES} minutes: give it more"

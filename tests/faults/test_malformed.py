@@ -196,6 +196,13 @@ def place(tmp_path_factory):
     counted("malformed and understood", dict(COUNTS))
 
 
+def fresh(folder: Path, name: str) -> Path:
+    """A file to write; what a failed example left is removed."""
+    for left in folder.iterdir():
+        left.unlink()
+    return folder / name
+
+
 def nothing_written(folder: Path, *ours: str) -> None:
     assert {path.name for path in folder.iterdir()} <= set(ours)
 
@@ -205,7 +212,7 @@ def nothing_written(folder: Path, *ours: str) -> None:
     data=damaged(SWEEP), how=st.sampled_from(["yaml", "json"]), command=st.sampled_from(["plan"])
 )
 def test_sweep_files(place, data, how, command):
-    file = place / f"sweep.{how}"
+    file = fresh(place, f"sweep.{how}")
     try:
         file.write_bytes(written_as(data, how))
     except (ValueError, RecursionError):
@@ -222,7 +229,7 @@ def test_sweep_files(place, data, how, command):
 )
 def test_sweep_files_of_any_bytes(place, text):
     """Hardly ever even YAML; never a sweep."""
-    file = place / "any.yaml"
+    file = fresh(place, "any.yaml")
     file.write_bytes(text)
     understood_or_refused("files of any bytes", ["run", str(file)], certain=True)
     file.unlink()
@@ -256,7 +263,7 @@ def test_sweep_files_with_an_unknown_name(place, name, data, where):
     )
     assume(name not in ("alpha", "seed", "times", "start", "dimension", "kappa"))
     holder[name] = data
-    file = place / "wrong.yaml"
+    file = fresh(place, "wrong.yaml")
     try:
         file.write_bytes(written_as(content, "yaml"))
         if yaml.safe_load(file.read_bytes()) != content and data == data:
@@ -271,7 +278,7 @@ def test_sweep_files_with_an_unknown_name(place, name, data, where):
 @CHECKED
 @given(data=damaged(CLUSTER))
 def test_cluster_files(place, data):
-    file = place / "cluster.yaml"
+    file = fresh(place, "cluster.yaml")
     file.write_bytes(written_as(data, "yaml"))
     try:
         read_cluster(file)
@@ -287,7 +294,7 @@ def test_cluster_files(place, data):
 @given(data=damaged(CONFIG))
 def test_configurations(place, data):
     """As the command line reads them, and as the Snakefile does: schema, then outline."""
-    file = place / "config.yaml"
+    file = fresh(place, "config.yaml")
     file.write_bytes(written_as(data, "yaml"))
     understood_or_refused("configurations", ["summary", str(file)])
     understood_or_refused("configurations", ["plan", str(file)])
