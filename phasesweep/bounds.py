@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -104,6 +104,18 @@ def bounded_memory(room: float) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
+
+
+def machine_memory() -> int:
+    """Bytes of this machine, or of the control group that this process is in.
+
+    As `cluster.available_memory`, without Dask, which takes longer to import than a small answer.
+    """
+    sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for file in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            sizes.append(int(Path("/sys/fs/cgroup", file).read_text()))
+    return min(sizes)
 
 
 def _data_bytes() -> int:

@@ -20,14 +20,13 @@ from typing import Any
 import numpy as np
 
 from phasesweep.batches import Batch, cut
-from phasesweep.bounds import alarm, bounded_memory
+from phasesweep.bounds import alarm, bounded_memory, machine_memory
 from phasesweep.cache import Cache, Coded, Rows
 from phasesweep.cache.keys import distinct
 from phasesweep.cluster import (
     DEFAULT_WORKER_MEMORY,
     Cluster,
     ClusterFile,
-    available_memory,
     open_cluster,
 )
 from phasesweep.errors import StoppedError, UserError
@@ -185,7 +184,7 @@ def _count(report: Report, points: Points, batch: Batch, answer: Answer) -> None
 
 def _here(points: Points, limits: Limits) -> Iterator[tuple[Batch, Answer]]:
     """Solve in this process, batch by batch."""
-    memory = available_memory()
+    memory = machine_memory()
     fits, too_large = _by_memory(cut(points, memory=DEFAULT_WORKER_MEMORY), memory)
     for batch in too_large:
         message = f"one point declares {batch.memory / 2**30:.2f} GiB and this machine has "

@@ -85,7 +85,7 @@ def test_a_full_disk_is_one_sentence_and_a_run_goes_on_after_it(tmp_path, monkey
             before = numbers(cache)
             assert len(before) == 30
             if kind == "bytes":
-                used = fill(disk, int(rng.integers(0, 5)) * 4096)
+                used = fill(disk, int(rng.integers(0, 2)) * 4096)
             else:
                 used = use_inodes(disk)
             new = np.linspace(1, 2, 3000).tolist()

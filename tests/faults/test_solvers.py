@@ -50,7 +50,7 @@ def rows_of(blocks) -> dict[float, tuple[str, str]]:
     ],
 )
 def test_a_fault_is_pinned_to_its_point(data, monkeypatch, method, fault, message):
-    monkeypatch.setattr(sweep, "available_memory", lambda: 2**28)
+    monkeypatch.setattr(sweep, "machine_memory", lambda: 2**28)
     limits = Limits(seconds=0.2 if fault == "hang" else 30)
     axes = {"alpha": ALPHA, "fault": fault}
     axes |= {"dimension": 16, "seed": 0} if method == "measure" else {}
