@@ -14,14 +14,14 @@ from phasesweep.cluster import ClusterFile
 from tests.faults.counts import counted, times
 from tests.faults.disturbed import LOST, Disturbed
 
-KILLS = times("kills", short=2, long=110)
+KILLS = times("kills", short=1, long=110)
 POINTS = times("points", short=160, long=2000)
 MINUTES = times("minutes", short=5, long=30)
-# Drivers and schedulers are killed in the short version too, by tests/test_sweep.py.
+# Workers, drivers and schedulers are killed in the short version too, by tests/test_sweep.py.
 SHARES = (
     {"worker": 0.8, "driver": 0.1, "scheduler": 0.05, "snakemake": 0.05}
     if KILLS > 4
-    else {"worker": 0.5, "snakemake": 0.5}
+    else {"snakemake": 1.0}
 )
 
 

@@ -25,7 +25,7 @@ from phasesweep.errors import UserError
 from phasesweep.outline import outline
 from tests.faults.counts import counted, times
 
-EXAMPLES = times("examples", short=60, long=600)
+EXAMPLES = times("examples", short=40, long=500)
 ROOT = Path(__file__).parent.parent.parent
 COUNTS: Counter[str] = Counter()
 CHECKED = settings(
