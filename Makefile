@@ -1,5 +1,6 @@
 # make run    install, run the quickstart sweeps, say where figures, tables and datasets are
 # make test   install, run the tests            make lint   formats, lints, types
+# make test-faults  kills, full disks, flipped bits, malformed input: many times, counted
 # make test-slurm   the same jobs on a real SLURM of one node (root)
 # make all    everything in config/config.yaml   make bench  the short set of benchmarks
 PYTHON ?= python3
@@ -9,7 +10,7 @@ export PATH := $(BIN):$(PATH)
 SNAKEMAKE := $(BIN)/snakemake --profile workflow/profiles/default
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run all resume test test-slurm lint format bench clean
+.PHONY: run all resume test test-slurm test-faults lint format bench clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.installed
@@ -27,6 +28,10 @@ test: $(VENV)/.installed-dev
 # It listens on loopback, in a folder of its own, and is stopped at the end. A few minutes.
 test-slurm: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/slurm/real_cluster.py
+
+# The tests of tests/faults many times over, with what they counted. Half an hour; a full disk needs root.
+test-faults: $(VENV)/.installed-dev
+	PHASESWEEP_FAULTS=long $(BIN)/python -m pytest tests/faults
 
 lint: $(VENV)/.installed-dev
 	ruff check .

@@ -18,6 +18,7 @@ from phasesweep.cache import Cache, Rows
 from phasesweep.cluster import ClusterFile, read_cluster
 from phasesweep.errors import UserError, unknown
 from phasesweep.grid import Points, expand, points_for
+from phasesweep.limits import Limits
 from phasesweep.paths import data_root
 from phasesweep.sweep import Report, run
 from phasesweep.sweepfile import Sweep, find_method, find_system, read_sweep, single_method
@@ -110,13 +111,14 @@ def solve_points(
     *,
     cluster: ClusterFile | None = None,
     quiet: bool = True,
+    limits: Limits | None = None,
 ) -> tuple[Points, list[Rows], Report]:
     """(points asked, their rows, what was done) for one method and axis forms given directly."""
     declared = find_method(find_system(system), method)
     where = f"{system} {method}"
     grid = single_method(declared, axes, where)
     asked = expand(grid, _centres({}, cache, store=True), where)
-    report = run(asked, cache, cluster=cluster, label=where, quiet=quiet)
+    report = run(asked, cache, cluster=cluster, label=where, quiet=quiet, limits=limits)
     found = cache.read(system, method, declared.version, asked.key_table)
     return asked, found.blocks, report
 

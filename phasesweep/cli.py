@@ -7,6 +7,7 @@ computed kept.
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -27,6 +28,11 @@ DATA = click.option(
 )
 CLUSTER = click.option(
     "--cluster", help="Cluster file, or the address of a running Dask scheduler."
+)
+TIME_LIMIT = click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True, max=31_536_000),
+    help="Seconds after which a batch, and then each of its points alone, is given up.",
 )
 
 
@@ -56,6 +62,7 @@ def systems(name: str | None, as_json: bool) -> None:
 @click.option("--json", "form", flag_value="json", help="One JSON object per point.")
 @click.option("--csv", "form", flag_value="csv", help="Comma-separated values.")
 @click.option("--plot", type=click.Path(dir_okay=False), help="Also draw a figure (.png or .pdf).")
+@TIME_LIMIT
 @CLUSTER
 @DATA
 def solve(
@@ -64,6 +71,7 @@ def solve(
     axes: tuple[str, ...],
     form: str | None,
     plot: str | None,
+    time_limit: float | None,
     cluster: str | None,
     data: str | None,
 ) -> None:
@@ -74,6 +82,7 @@ def solve(
     from phasesweep import api, arguments, describe
     from phasesweep.cluster import read_cluster
     from phasesweep.figures import check_target, draw_dataset, save
+    from phasesweep.limits import Limits
     from phasesweep.paths import data_root
     from phasesweep.sweepfile import find_method, find_system
 
@@ -82,7 +91,10 @@ def solve(
     target = check_target(plot) if plot else None
     cache = api.Cache(data_root(data) / "cache")
     asked, blocks, report = api.solve_points(
-        system, method, forms, cache, cluster=read_cluster(cluster), quiet=not sys.stderr.isatty()
+        *(system, method, forms, cache),
+        cluster=read_cluster(cluster),
+        quiet=not sys.stderr.isatty(),
+        limits=Limits().override(seconds=time_limit),
     )
     _say(describe.records(list(api.records(asked, blocks)), declared, form))
     if target:
@@ -117,6 +129,14 @@ def plan(sweeps: tuple[str, ...], as_json: bool, data: str | None) -> None:
     "--manifest", type=click.Path(dir_okay=False), help="Write what was done to this file."
 )
 @click.option("--allow-failed", is_flag=True, help="Exit with 0 even if points failed.")
+@TIME_LIMIT
+@click.option(
+    "--attempts",
+    type=click.IntRange(1, 100),
+    help="How often a point that raises or is late is tried.",
+)
+@click.option("--keep-failed", is_flag=True, help="Leave points that failed in an earlier run.")
+@click.option("--parent", type=int, help="Stop, with everything kept, when that process is gone.")
 @DATA
 def run(
     sweep: str,
@@ -125,20 +145,28 @@ def run(
     shard: str | None,
     manifest: str | None,
     allow_failed: bool,
+    time_limit: float | None,
+    attempts: int | None,
+    keep_failed: bool,
+    parent: int | None,
     data: str | None,
 ) -> None:
     """Compute the missing points of a SWEEP and store them."""
     from phasesweep import arguments, jobs
     from phasesweep.cluster import read_cluster
+    from phasesweep.runs import end_with
 
-    report = jobs.run_sweep(
-        sweep,
-        data=data,
-        cluster=read_cluster(cluster),
-        method=method,
-        shard=arguments.shard(shard),
-        manifest=manifest,
-    )
+    failed = "keep" if keep_failed else None
+    with end_with(parent):
+        report = jobs.run_sweep(
+            sweep,
+            data=data,
+            cluster=read_cluster(cluster),
+            method=method,
+            shard=arguments.shard(shard),
+            manifest=manifest,
+            limits={"seconds": time_limit, "attempts": attempts, "failed": failed},
+        )
     click.echo(
         f"{report.asked:,} points asked, {report.found:,} found, {report.computed:,} computed, "
         f"{report.failed:,} failed"
@@ -375,7 +403,9 @@ def main() -> None:
         # The reader (head, less) has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
+        # A name that no file can have was typed; a full disk was not.
+        typed = error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP)
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 2 if typed else 1)
     except RuntimeError as error:
         # CacheError (a full disk, say) is a RuntimeError; its sentence is meant for a person.
         if type(error).__name__ != "CacheError":
@@ -388,7 +418,10 @@ def _stopped() -> None:
 
 
 def _fail(sentence: str, status: int) -> None:
-    click.echo(f"Error: {sentence}", err=True)
+    # What was given is shown as it was, but cannot write over the terminal or begin a line.
+    words = " ".join(sentence.split())
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+    click.echo(f"Error: {shown}", err=True)
     sys.exit(status)
 
 

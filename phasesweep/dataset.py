@@ -30,6 +30,7 @@ from phasesweep.cache import Cache, Rows
 from phasesweep.cache.keys import Ascending, sortable
 from phasesweep.grid import Points
 from phasesweep.provenance import provenance
+from phasesweep.seal import seal
 from phasesweep.sweepfile import Sweep
 from solvers.axes import Sequence as SequenceAxis
 from solvers.contract import Method, Observable, Status
@@ -329,21 +330,35 @@ def build(sweep: Sweep, points: Mapping[str, Points], cache: Cache, root: Path) 
     }
     tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=attributes), **groups}, name=sweep.name)
     fresh = folder / f".{sweep.name}.{os.getpid()}-{os.urandom(4).hex()}{BUILDING}"
-    encoding = {
-        path: {n: _layout(v.shape) for n, v in ds.data_vars.items() if v.size > CHUNK_CELLS}
-        for path, ds in groups.items()
-    }
+    encoding = {path: _encoding(ds) for path, ds in groups.items()}
     try:
         with warnings.catch_warnings():
             # One read instead of dozens on a shared file system is worth a young convention.
             warnings.filterwarnings("ignore", message=".*[Cc]onsolidated metadata.*")
             tree.to_zarr(fresh, mode="w", zarr_format=3, consolidated=True, encoding=encoding)
+        seal(fresh)
         _swap_in(fresh.rename(fresh.with_suffix("")), folder / sweep.name)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     counts = ("points_asked", "points_present", "points_failed", "segments_damaged")
     return {path.strip("/"): {c: ds.attrs[c] for c in counts} for path, ds in groups.items()}
+
+
+def _encoding(dataset: xr.Dataset) -> dict[str, Any]:
+    """Checksummed chunks, and the layout of large variables."""
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
+    checked = {"compressors": (ZstdCodec(), Crc32cCodec())}
+    return {
+        str(name): checked
+        | (
+            _layout(variable.shape)
+            if name in dataset.data_vars and variable.size > CHUNK_CELLS
+            else {}
+        )
+        for name, variable in dataset.variables.items()
+    }
 
 
 def _layout(shape: tuple[int, ...]) -> dict[str, Any]:

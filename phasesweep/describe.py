@@ -214,7 +214,7 @@ def plan(sources: Sequence[str], data: str | None, as_json: bool) -> str:
     for source in _sweep_files(sources):
         sweep = read_sweep(source)
         for name, points in api.sweep_points(sweep, cache).items():
-            todo, failed = missing(points, cache)
+            todo, failed = missing(points, cache, failed=sweep.limits.failed)
             seconds, memory = estimate(points.method, points.take(todo))
             total = len(points.distinct)
             found.append(

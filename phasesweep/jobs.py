@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from phasesweep.outline import read_outline
 from phasesweep.paths import data_root
 from phasesweep.provenance import provenance
 from phasesweep.query import dataset_names, open_dataset
+from phasesweep.seal import sealed, unsealed
 from phasesweep.sweep import Report, run, shard_of
 from phasesweep.sweepfile import read_sweep
 from solvers.contract import system_names
@@ -35,9 +38,14 @@ def run_sweep(
     method: str | None,
     shard: tuple[int, int],
     manifest: str | None,
+    limits: Mapping[str, Any] | None = None,
 ) -> Report:
-    """Compute the missing points of a sweep, method after method."""
+    """Compute the missing points of a sweep, method after method.
+
+    `limits` goes before those of the sweep file.
+    """
     sweep = read_sweep(source)
+    allowed = sweep.limits.override(**(limits or {}))
     target = _target(manifest)
     cache = Cache(data_root(data) / "cache")
     total = Report()
@@ -47,7 +55,8 @@ def run_sweep(
     for name in names if method is None else [method]:
         points = sweep_points(sweep, cache, only=name, store=True)[name]
         label = f"{sweep.name} {name}{part}"
-        report = run(shard_of(points, *shard), cache, cluster=cluster, label=label)
+        own = shard_of(points, *shard)
+        report = run(own, cache, cluster=cluster, label=label, limits=allowed)
         total.add(report)
     if target:
         versions = {
@@ -117,7 +126,7 @@ def summary(config: str, *, since: float, data: str | None) -> str:
 def write_manifest(path: Path, content: dict[str, Any]) -> None:
     """Write a manifest with its provenance and the time it was finished."""
     content = content | {"finished": time.time(), "provenance": provenance("cpu")}
-    _write(path, json.dumps(content, indent=2) + "\n")
+    _write(path, json.dumps(sealed(content), indent=2) + "\n")
 
 
 def _target(given: str | None) -> Path | None:
@@ -133,13 +142,18 @@ def _target(given: str | None) -> Path | None:
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        return unsealed(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
         raise UserError(
             f"the manifest {path} cannot be read ({error}); remove it and run again"

@@ -15,9 +15,21 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from phasesweep.errors import UserError
+from phasesweep.errors import UserError, unknown
 from phasesweep.paths import CHECKOUT, project_root
 from phasesweep.plain import read_plain
+
+FIELDS = (
+    "sweeps",
+    "figures",
+    "shards",
+    "cluster",
+    "gpus",
+    "gpu_cluster",
+    "longest_job",
+    "data",
+)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,7 @@ def read_outline(path: Path) -> Outline:
 
 def outline(config: dict, where: str = "config") -> Outline:
     """Outline of a configuration that was read already."""
+    _check(config, where)
     shards = config.get("shards") or {}
     sweeps = tuple(_sweep(file, shards, where) for file in config["sweeps"])
     names = [sweep.name for sweep in sweeps]
@@ -75,6 +88,39 @@ def outline(config: dict, where: str = "config") -> Outline:
                 )
     figures = {name: figure_sweeps(name, names, where) for name in config.get("figures") or []}
     return Outline(sweeps, figures)
+
+
+def _check(config: dict, where: str) -> None:
+    """The fields that are read here have the types of workflow/schemas/config.schema.yaml."""
+    for name in config:
+        if name not in FIELDS:
+            raise unknown("field", name, FIELDS, where)
+
+    def wrong(field: str, value: Any, allowed: str) -> UserError:
+        return UserError(f"{where}: {field}: given {repr(value)[:80]}; allowed: {allowed}")
+
+    sweeps, figures = config.get("sweeps"), config.get("figures") or []
+    if not isinstance(sweeps, list) or not sweeps or not all(map(_is_path, sweeps)):
+        raise wrong("sweeps", sweeps, "a list of sweep files")
+    if not isinstance(figures, list) or not all(_is_name(name) for name in figures):
+        raise wrong("figures", figures, "a list of names: letters, digits, _ and -")
+    shards = config.get("shards") or {}
+    if not isinstance(shards, dict):
+        raise wrong("shards", shards, "a mapping of sweeps to methods to numbers of jobs")
+    for name, parts in shards.items():
+        if not isinstance(parts, dict):
+            raise wrong(f"shards.{name}", parts, "a mapping of methods to numbers of jobs")
+        for method, jobs in parts.items():
+            if isinstance(jobs, bool) or not isinstance(jobs, int) or not 1 <= jobs <= 1000:
+                raise wrong(f"shards.{name}.{method}", jobs, "a whole number from 1 to 1000")
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and "\x00" not in value and value.strip() != ""
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and NAME.fullmatch(value) is not None
 
 
 def _sweep(file: str, shards: dict, where: str) -> SweepOutline:

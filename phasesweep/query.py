@@ -12,6 +12,7 @@ import numpy as np
 from phasesweep.cache import Cache, Coded
 from phasesweep.dataset import Dense, bookkeeping, describe_observable
 from phasesweep.errors import UserError, unknown
+from phasesweep.seal import broken
 from phasesweep.windows import widen, with_index
 from solvers.axes import Axis, File
 from solvers.axes import Sequence as SequenceAxis
@@ -42,7 +43,13 @@ def open_dataset(
             "dataset", name, dataset_names(root) or ["none yet"], str(root / "datasets")
         )
         raise UserError(f"{error}; make it with: phasesweep dataset SWEEP.yaml")
-    tree = xr.open_datatree(path, engine="zarr", consolidated=True)
+    damage = broken(path, deep=wide)
+    if damage:
+        raise UserError(
+            f"the dataset {path} is damaged ({damage}); make it again from the cache: "
+            "phasesweep dataset SWEEP.yaml"
+        )
+    tree = xr.open_datatree(path, engine="zarr", consolidated=True, zarr_format=3)
     finish = widen if wide else with_index
     groups = {g: finish(decode_words(node.to_dataset())) for g, node in tree.children.items()}
     if method is None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from uuid import uuid4
@@ -20,6 +23,8 @@ from phasesweep.errors import UserError
 
 SILENT_SECONDS = 60.0
 """A record older than this is of a run that may not live any more."""
+PARENT_SECONDS = 1.0
+"""How often a run looks whether the process that wants its answer is still there."""
 
 
 @dataclass
@@ -121,6 +126,32 @@ def forget(folder: Path, *, label: str | None = None) -> int:
                 path.unlink(missing_ok=True)
                 removed += 1
     return removed
+
+
+@contextmanager
+def end_with(parent: int | None) -> Iterator[None]:
+    """End this process, as SIGTERM does, when another one is gone: nobody waits for it any more.
+
+    A killed Snakemake leaves its jobs running. The next one would compute the same points again.
+    """
+    if parent is None:
+        yield
+        return
+    began, over = process_started(parent), threading.Event()
+    if not began:
+        raise UserError(f"--parent: given {parent}; allowed: the number of a process that runs")
+
+    def watch() -> None:
+        while not over.wait(PARENT_SECONDS):
+            if process_started(parent) != began:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def process_started(process: int) -> str:

@@ -6,9 +6,11 @@ loses at most one flush. Anything that ends the run early (Ctrl-C, SIGTERM, an e
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,14 +20,17 @@ from typing import Any
 import numpy as np
 
 from phasesweep.batches import Batch, cut
+from phasesweep.bounds import alarm, bounded_memory, machine_memory
 from phasesweep.cache import Cache, Coded, Rows
 from phasesweep.cache.keys import Ascending, sortable
 from phasesweep.cluster import DEFAULT_WORKER_MEMORY, Cluster, ClusterFile, open_cluster
 from phasesweep.errors import StoppedError, UserError
 from phasesweep.grid import Points
+from phasesweep.lateness import Clock
+from phasesweep.limits import Limits, out_of_time
 from phasesweep.progress import Progress
 from phasesweep.provenance import provenance
-from phasesweep.worker import Answer, failed_answer, solve_batch, solve_task
+from phasesweep.worker import Answer, Task, failed_answer, solve_batch, solve_task
 from solvers.axes import FileContent
 from solvers.contract import Method, Status
 
@@ -46,6 +51,8 @@ TASKS_PER_WORKER = 4
 """At least so many, however long tasks should be: the last ones end at different times."""
 IN_FLIGHT_PER_WORKER = 3
 MANIFEST_FAILURES = 100
+WAIT_SECONDS = 0.1
+"""How long the driver waits for an answer before it looks whether a task is late."""
 
 
 @dataclass
@@ -77,17 +84,18 @@ class Report:
             self.statuses[name] = self.statuses.get(name, 0) + count
 
 
-def missing(points: Points, cache: Cache) -> tuple[np.ndarray, int]:
+def missing(points: Points, cache: Cache, *, failed: str = "again") -> tuple[np.ndarray, int]:
     """(positions of points to compute, number of those that failed before).
 
-    Points that failed are asked again: a failure is an exception, which a lost worker can also
-    cause.
+    Points that failed are asked again (a failure is an exception, which a lost worker can also
+    cause), unless `failed` is "keep".
     """
     method, first = points.method, points.distinct
     place = method.system.name, method.name, method.version
     asked = Ascending(sortable(points.key_table[first]))
     status = cache.locate(*place, asked).status
-    wanted = np.flatnonzero((status < 0) | (status == Status.FAILED))
+    again = (status == Status.FAILED) & (failed == "again")
+    wanted = np.flatnonzero((status < 0) | again)
     return np.sort(first[wanted]), int(np.count_nonzero(status[wanted] == Status.FAILED))
 
 
@@ -112,6 +120,7 @@ def run(
     cluster: ClusterFile | None = None,
     label: str = "",
     quiet: bool = False,
+    limits: Limits | None = None,
 ) -> Report:
     """Compute the missing points and store them; returns what was done.
 
@@ -122,7 +131,8 @@ def run(
 
     started = time.monotonic()
     asked = len(points.distinct)
-    todo, _ = missing(points, cache)
+    limits = limits or Limits()
+    todo, _ = missing(points, cache, failed=limits.failed)
     method = points.method
     damaged = cache.damaged(method.system.name, method.name, method.version)
     report = Report(asked=asked, found=asked - len(todo), damaged=dict(damaged))
@@ -137,13 +147,13 @@ def run(
         folder = Path(cache.root).parent
         told = {}
         if file.kind != "address" and declared < SMALL_SECONDS:
-            solved = _here(wanted)
+            solved = _here(wanted, limits)
         else:
             opened = stack.enter_context(open_cluster(file, data=folder, needs=needs))
             device = opened.device if opened.device in wanted.method.devices else "cpu"
             if not quiet:
                 sys.stderr.write(f"{label}: {opened.label}; dashboard at {opened.dashboard}\n")
-            solved = _over_dask(wanted, opened)
+            solved = _over_dask(wanted, opened, limits)
             told = {"cluster": opened.label, "dashboard": opened.dashboard}
         progress = stack.enter_context(
             Progress(len(wanted), label, quiet=quiet, data=folder, found=report.found, **told)
@@ -172,13 +182,33 @@ def _count(report: Report, points: Points, batch: Batch, answer: Answer) -> None
         report.failures.append({"point": shown, "message": answer.messages[position]})
 
 
-def _here(points: Points) -> Iterator[tuple[Batch, Answer]]:
+def _here(points: Points, limits: Limits) -> Iterator[tuple[Batch, Answer]]:
     """Solve in this process, batch by batch."""
-    for batch in cut(points, memory=DEFAULT_WORKER_MEMORY):
-        yield batch, solve_batch(points.method, len(batch), batch.values, "cpu")
+    memory = machine_memory()
+    fits, too_large = _by_memory(cut(points, memory=DEFAULT_WORKER_MEMORY), memory)
+    for batch in too_large:
+        message = f"one point declares {batch.memory / 2**30:.2f} GiB and this machine has "
+        message += f"{memory / 2**30:.2f} GiB; use a cluster file with more memory"
+        yield batch, failed_answer(points.method, len(batch), message)
+
+    @contextmanager
+    def bounds(seconds: float) -> Iterator[None]:
+        with bounded_memory(memory), alarm(seconds):
+            yield
+
+    for batch in fits:
+        seconds = limits.allowed(batch.seconds)
+        yield (
+            batch,
+            solve_batch(
+                *(points.method, len(batch), batch.values, "cpu", seconds),
+                bounds=bounds,
+                attempts=limits.attempts,
+            ),
+        )
 
 
-def _over_dask(points: Points, cluster: Cluster) -> Iterator[tuple[Batch, Answer]]:
+def _over_dask(points: Points, cluster: Cluster, limits: Limits) -> Iterator[tuple[Batch, Answer]]:
     """Solve over a cluster, with few tasks in flight, longest first."""
     from distributed import KilledWorker, as_completed
 
@@ -196,45 +226,85 @@ def _over_dask(points: Points, cluster: Cluster) -> Iterator[tuple[Batch, Answer
         yield batch, failed_answer(method, len(batch), message)
     workers = max(1, cluster.workers, len(cluster.client.nthreads()))
     waiting = _tasks(fits, task_seconds(sum(batch.seconds for batch in fits), workers))
-    pending = as_completed()
-    in_flight: dict[Any, list[Batch]] = {}
+    # Answers are fetched behind: a worker in compiled code may not give them out for long.
+    pending = as_completed(with_results=True, raise_errors=False)
+    in_flight: dict[Any, tuple[int, list[Batch]]] = {}
+    numbers = itertools.count()
+    tries: Counter[int] = Counter()
+    with _needing_the_scheduler():
+        clock = Clock(cluster.client)
 
     def submit() -> None:
         workers = max(1, cluster.workers, len(cluster.client.nthreads()))
         limit = IN_FLIGHT_PER_WORKER * workers
         while waiting and len(in_flight) < limit:
-            task = waiting.pop()
+            task, number = waiting.pop(), next(numbers)
+            batches = [(len(b), b.values, limits.allowed(b.seconds)) for b in task]
+            clock.expect(number, max(seconds for _, _, seconds in batches))
             future = cluster.client.submit(
                 solve_task,
-                method.system.name,
-                method.name,
-                method.version,
-                [(len(batch), batch.values) for batch in task],
-                device,
+                Task(
+                    *(method.system.name, method.name, method.version, batches, device),
+                    *(limits.attempts, cluster.memory, clock.topic, number),
+                ),
                 pure=False,
                 resources={"GPU": 1} if device == "gpu" else None,
             )
-            in_flight[future] = task
+            in_flight[future] = number, task
             pending.add(future)
+
+    def again(task: list[Batch], parts: list[list[Batch]], attempts: int) -> bool:
+        """Whether the task, in parts or as it was if it is one point, is to be tried again."""
+        if not parts:
+            (point,) = task[0].index.tolist()
+            tries[point] += 1
+            parts = [task] if tries[point] < attempts else []
+        waiting.extend(parts)
+        return bool(parts)
 
     with _needing_the_scheduler():
         submit()
     while in_flight:
-        future = next(pending)
-        task = in_flight.pop(future)
-        error = None if future.cancelled() else future.exception()
-        if error is None:
+        late = clock.late()
+        for future in [f for f, (number, _) in in_flight.items() if number in late]:
+            if future.done():
+                clock.forget(in_flight[future][0])  # only its answer is late
+                continue
+            number, task = in_flight.pop(future)
+            clock.forget(number)
             with _needing_the_scheduler():
-                answers = future.result()
+                future.cancel()  # its worker ends itself
+            if not again(task, _parts(task, points, memory), limits.attempts):
+                seconds = limits.allowed(task[0].seconds)
+                yield task[0], failed_answer(method, 1, out_of_time(seconds), seconds)
+        if late:
+            with _needing_the_scheduler():
+                submit()
+        if not pending.has_ready():
+            with pending.thread_condition:
+                pending.thread_condition.wait(WAIT_SECONDS)
+            lost = next((f for f in in_flight if f.cancelled()), None)
+            if lost is not None:
+                with _needing_the_scheduler():
+                    lost.result()
+            continue
+        future, answers = next(pending)
+        if future not in in_flight:
+            continue  # it was late
+        number, task = in_flight.pop(future)
+        with _needing_the_scheduler():
+            error = future.result() if future.cancelled() else future.exception()
+        if error is None:
             yield from zip(task, answers, strict=True)
         elif isinstance(error, KilledWorker):
-            halves = _halves(task, points, cluster.memory)
-            waiting.extend(halves)
-            if not halves:
+            # A point that never began was only near workers that died.
+            attempts = limits.attempts if clock.began(number) else max(3, limits.attempts)
+            if not again(task, _halves(task, points, memory), attempts):
                 message = "the worker died several times on this point; it may need more memory"
                 yield task[0], failed_answer(method, 1, message)
         else:
             raise UserError(f"{method.system.name} {method.name}: {error}")
+        clock.forget(number)
         with _needing_the_scheduler():
             future.release()
             submit()
@@ -248,7 +318,7 @@ def _needing_the_scheduler() -> Iterator[None]:
 
     try:
         yield
-    except (FutureCancelledError, CommClosedError):
+    except (FutureCancelledError, CommClosedError, OSError):
         raise StoppedError(
             "the scheduler was lost; every flushed point is kept, and running again computes only "
             "the rest"
@@ -289,6 +359,18 @@ def _halves(task: list[Batch], points: Points, memory: float) -> list[list[Batch
         return []
     parts = np.array_split(batch.index, 2)
     return [[_rebatch(points, index, memory)] for index in parts]
+
+
+def _parts(task: list[Batch], points: Points, memory: float) -> list[list[Batch]]:
+    """The batches of a task that was late, or the points of its only batch; nothing of a point.
+
+    A hung part wastes its whole time limit, so the rest is parted from it as soon as possible.
+    """
+    if len(task) > 1:
+        return [[batch] for batch in task]
+    index = task[0].index
+    singles = np.array_split(index, len(index)) if len(index) > 1 else []
+    return [[_rebatch(points, index, memory)] for index in singles]
 
 
 def _rebatch(points: Points, index: np.ndarray, memory: float) -> Batch:

@@ -17,6 +17,7 @@ from typing import Any
 
 from phasesweep.axisforms import AXIS_FORMS, axis_values, show
 from phasesweep.errors import UserError, unknown
+from phasesweep.limits import Limits
 from phasesweep.plain import read_plain
 from solvers.axes import REQUIRED, Axis, File
 from solvers.contract import DeclarationError, Method, System, load_system, system_names
@@ -54,6 +55,7 @@ class Sweep:
     grids: Mapping[str, MethodGrid]
     thresholds: list[dict[str, Any]] = field(default_factory=list)
     figure: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
     content: str = ""
     """Canonical text of the file, for provenance."""
 
@@ -112,6 +114,7 @@ def parse_sweep(data: Any, *, name: str, where: str, folder: Path = Path()) -> S
         grids=grids,
         thresholds=list(data.get("thresholds") or []),
         figure=dict(data.get("figure") or {}),
+        limits=Limits.of(data.get("limits") or {}),
         content=json.dumps(data, sort_keys=True, default=str),
     )
 

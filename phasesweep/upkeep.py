@@ -80,7 +80,7 @@ def export(cache: Cache, file: str, system: str | None, method: str | None) -> t
 
 
 def import_(cache: Cache, file: str) -> tuple[str, bool]:
-    """What was taken in, and every conflict."""
+    """What was taken in, every conflict, and what was left out."""
     try:
         done = cache.import_(Path(file))
     except CacheError as error:
@@ -90,8 +90,12 @@ def import_(cache: Cache, file: str) -> tuple[str, bool]:
         for (system, method, version), key, difference in done.conflicts
     ]
     lines += [f"damaged: {name}: {reason}" for name, reason in done.damaged.items()]
+    lines += [
+        f"left out: {system} {method} v{version} key {key.hex()}: it is not that of its parameters"
+        for (system, method, version), key in done.strange
+    ]
     lines.append(
         f"{done.rows:,} points imported, {done.known:,} known already, "
         f"{len(done.conflicts):,} in conflict (kept as they were here)"
     )
-    return "\n".join(lines), bool(done.conflicts or done.damaged)
+    return "\n".join(lines), bool(done.conflicts or done.damaged or done.strange)

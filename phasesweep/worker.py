@@ -9,12 +9,16 @@ import importlib
 import signal
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from phasesweep.bounds import OutOfTimeError, bounded_memory, last_resort
+from phasesweep.lateness import LAST_SECONDS, Teller
+from phasesweep.limits import out_of_time
 from solvers.contract import Method, Status, load_system
 
 
@@ -35,42 +39,113 @@ class Answer:
     messages: dict[int, str]
 
 
-def solve_task(
-    system: str,
-    method: str,
-    version: int,
-    batches: list[tuple[int, Mapping[str, Any]]],
-    device: str,
-) -> list[Answer]:
-    """Solve batches, each given as (number of points, values)."""
-    declared = load_system(system).methods[method]
-    if declared.version != version:
+@dataclass(frozen=True)
+class Task:
+    """A few batches of one method, and what they may spend."""
+
+    system: str
+    method: str
+    version: int
+    batches: list[tuple[int, Mapping[str, Any], float]]
+    """(number of points, values, seconds that it may take)."""
+    device: str
+    attempts: int
+    memory: float
+    """Bytes that the computation may take beyond what the worker holds; 0 leaves it open."""
+    topic: str
+    number: int
+
+
+def solve_task(task: Task) -> list[Answer]:
+    """Solve the batches of a task."""
+    declared = load_system(task.system).methods[task.method]
+    if declared.version != task.version:
         raise RuntimeError(
-            f"this worker has version {declared.version} of {system} {method}, the run has "
-            f"{version}; install the same phasesweep on both"
+            f"this worker has version {declared.version} of {task.system} {task.method}, the run "
+            f"has {task.version}; install the same phasesweep on both"
         )
-    return [solve_batch(declared, count, values, device) for count, values in batches]
+    teller = Teller(task.topic, task.number)
+
+    @contextmanager
+    def bounds(seconds: float) -> Iterator[None]:
+        teller.tell()
+        with last_resort(seconds + LAST_SECONDS):
+            yield
+
+    # Memory of a device is not counted by the operating system, but addresses for it are.
+    with bounded_memory(task.memory) if task.device == "cpu" else nullcontext():
+        return [
+            solve_batch(
+                declared, count, values, task.device, seconds, bounds=bounds, attempts=task.attempts
+            )
+            for count, values, seconds in task.batches
+        ]
 
 
-def solve_batch(method: Method, count: int, values: Mapping[str, Any], device: str) -> Answer:
-    """Solve one batch; if it raises, solve its points one by one to find which ones do."""
+def _unbounded(seconds: float) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def solve_batch(
+    method: Method,
+    count: int,
+    values: Mapping[str, Any],
+    device: str,
+    seconds: float = 0.0,
+    *,
+    bounds: Callable[[float], AbstractContextManager[None]] = _unbounded,
+    attempts: int = 1,
+) -> Answer:
+    """Solve one batch; if it raises or is ended by `bounds(seconds)`, solve its points one by one.
+
+    A point that still does so is tried `attempts` times by itself, and then recorded as failed.
+    """
     started = time.perf_counter()
     try:
-        answer = method(count, values, array_namespace(device))
-    except Exception as error:  # noqa: BLE001 - any failure of a solver becomes a row with its message
-        if count == 1:
-            return failed_answer(method, 1, _message(error), time.perf_counter() - started)
-        singles = [solve_batch(method, 1, _single(method, values, i), device) for i in range(count)]
-        return join_answers(method, singles)
-    seconds = (time.perf_counter() - started) / count
+        with bounds(seconds):
+            answer = method(count, values, array_namespace(device))
+    except (Exception, OutOfTimeError) as error:  # noqa: BLE001 - any failure of a solver becomes a row with its message
+        late = isinstance(error, OutOfTimeError)
+        message = out_of_time(seconds) if late else _message(error)
+        del error  # its frames hold the arrays of the batch
+        spent = time.perf_counter() - started
+    else:
+        return _answer(method, count, answer, time.perf_counter() - started)
+    if count == 1 and attempts <= 1:
+        return failed_answer(method, 1, message, spent)
+    # A batch of one has had its first attempt.
+    left = attempts if count > 1 else attempts - 1
+    singles = [
+        solve_batch(
+            *(method, 1, _single(method, values, i), device, seconds), bounds=bounds, attempts=left
+        )
+        for i in range(count)
+    ]
+    return join_answers(method, singles)
+
+
+def _answer(method: Method, count: int, answer: Mapping[str, Any], spent: float) -> Answer:
     return Answer(
         observables={name: answer[name] for name in method.gives},
         status=answer["status"],
         steps=answer["steps"],
         residual=answer["residual"],
-        seconds=np.full(count, seconds),
-        messages={i: text for i, text in enumerate(answer.get("message", ())) if text},
+        seconds=np.full(count, spent / count),
+        messages=_not_finite(method, answer)
+        | {i: text for i, text in enumerate(answer.get("message", ())) if text},
     )
+
+
+def _not_finite(method: Method, answer: Mapping[str, Any]) -> dict[int, str]:
+    """A sentence for every converged point with a number that is none. It keeps its status: a
+    method may have nothing to give there, and then says why itself."""
+    named: dict[int, list[str]] = {}
+    for name, observable in method.observables.items():
+        if observable.dtype.kind == "f" and not observable.dims:
+            bad = ~np.isfinite(answer[name]) & (answer["status"] == Status.CONVERGED)
+            for i in np.flatnonzero(bad).tolist():
+                named.setdefault(i, []).append(name)
+    return {i: f"{', '.join(names)} not finite" for i, names in named.items()}
 
 
 def array_namespace(device: str) -> Any:
@@ -132,7 +207,7 @@ def _single(method: Method, values: Mapping[str, Any], position: int) -> dict[st
     }
 
 
-def _message(error: Exception) -> str:
+def _message(error: BaseException) -> str:
     """The exception and the line that raised it: enough to find it, short enough for a row."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"

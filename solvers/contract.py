@@ -202,7 +202,7 @@ class Method:
                     f"{where}: {name} must have shape ({points}, {', '.join(observable.dims)}); "
                     f"it has {array.shape}"
                 )
-            result[name] = array.astype(observable.dtype)
+            result[name] = _stored(array, observable, f"{where}: {name}")
         for name, dtype in (("status", np.int8), ("steps", np.int64), ("residual", np.float64)):
             result[name] = np.broadcast_to(np.asarray(answer[name]), (points,)).astype(dtype)
         if "message" in answer:
@@ -210,6 +210,15 @@ class Method:
             if len(result["message"]) != points:
                 raise ContractError(f"{where}: message must have one sentence (or none) per point")
         return result
+
+
+def _stored(array: np.ndarray, observable: Observable, where: str) -> np.ndarray:
+    """The numbers as they are stored; what would become another number on the way is refused."""
+    if array.dtype.kind not in "biuf":
+        raise ContractError(f"{where} must be real numbers; it has the type {array.dtype}")
+    if observable.dtype.kind != "f" and not np.all(np.isfinite(array)):
+        raise ContractError(f"{where} must be whole numbers or flags; it is not finite somewhere")
+    return array.astype(observable.dtype)
 
 
 def _codes(words: np.ndarray, labels: Sequence[str], where: str) -> np.ndarray:

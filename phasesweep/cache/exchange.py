@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from phasesweep.cache import segment
+from phasesweep.cache.derive import derived_keys
 from phasesweep.cache.files import (
     ROUNDS,
     SEGMENT,
@@ -120,14 +121,19 @@ class Imported:
     """Points whose numbers differ: what was here stays, nothing of the key is taken in."""
     damaged: dict[str, str] = field(default_factory=dict)
     """Members of the archive that were not whole."""
+    strange: list[tuple[Place, bytes]] = field(default_factory=list)
+    """Keys that do not belong to the parameters they came with: not taken in."""
 
 
-def import_(cache: Cache, path: Path, *, rtol: float = 1e-6, atol: float = 1e-12) -> Imported:
+def import_(
+    cache: Cache, path: Path, *, rtol: float = 1e-6, atol: float = 1e-12, check_keys: bool = True
+) -> Imported:
     """Take in the points of an archive that this cache lacks, or holds as failed only.
 
     A point on both sides must agree: equal status, words, flags and integers, and real observables
     within `atol + rtol * size`, NaN equal to NaN. An archive with any unexpected member is refused
-    before anything is written.
+    before anything is written. Keys are made again from the parameters, and rows with another key
+    are left out, unless `check_keys` is off.
     """
     done = Imported()
     try:
@@ -141,6 +147,7 @@ def import_(cache: Cache, path: Path, *, rtol: float = 1e-6, atol: float = 1e-12
                     )
             for place, rows in _chunks(archive, members, done):
                 for block in concat(rows):
+                    block = _own(block, place, done) if check_keys else block
                     _take_in(cache, place, block, rtol, atol, done)
     except FileNotFoundError:
         raise CacheError(f"there is no file {path}") from None
@@ -179,10 +186,19 @@ def _chunks(
         yield before, waiting
 
 
+def _own(rows: Rows, place: Place, done: Imported) -> Rows:
+    """The rows whose keys belong to their parameters; the others are told."""
+    wrong = np.any(derived_keys(rows) != rows.keys, axis=1)
+    done.strange += [(place, key.tobytes()) for key in rows.keys[wrong]]
+    return rows.take(np.flatnonzero(~wrong)) if wrong.any() else rows
+
+
 def _take_in(
     cache: Cache, place: Place, rows: Rows, rtol: float, atol: float, done: Imported
 ) -> None:
     """Write those of the rows that are new here; count the known; report the contradictory."""
+    if not len(rows):
+        return
     order = winners(sortable(rows.keys), rows.status)
     incoming = rows.take(order)
     contradicted = np.zeros(len(incoming), dtype=bool)

@@ -285,11 +285,13 @@ class Cache:
 
         return exchange.export(self, path, system=system, method=method)
 
-    def import_(self, path: Path, *, rtol: float = 1e-6, atol: float = 1e-12) -> Imported:
+    def import_(
+        self, path: Path, *, rtol: float = 1e-6, atol: float = 1e-12, check_keys: bool = True
+    ) -> Imported:
         """Take in what another cache exported, never overwriting; see `exchange.import_`."""
         from phasesweep.cache import exchange
 
-        return exchange.import_(self, path, rtol=rtol, atol=atol)
+        return exchange.import_(self, path, rtol=rtol, atol=atol, check_keys=check_keys)
 
 
 def read_whole(path: Path, place: Place) -> Rows:

@@ -36,6 +36,10 @@ __all__ = [
     "thread_limits",
 ]
 
+RESTARTING = {"distributed.deploy.lost-worker-timeout": "1 hour"}
+"""A worker process that died is started again by its nanny. On a machine that is busy this takes
+longer than the 15 seconds after which the cluster would close the nanny too, and never compute."""
+
 
 @contextmanager
 def open_cluster(
@@ -70,6 +74,7 @@ def open_cluster(
                 "distributed.worker.memory.target": False,
                 "distributed.worker.daemon": True,
                 "distributed.worker.preload": ["phasesweep.worker"],
+                **(RESTARTING if file.kind in ("local", "gpu") else {}),
             }
         ),
     ):

@@ -6,6 +6,7 @@ Instance `seed` of a given dimension is solvable up to alpha = 1 + x / sqrt(dime
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
@@ -32,7 +33,9 @@ system = System(
         "times": Sequence("recorded times", dim="time", symbol="t", default=(0.0, 1.0, 2.0)),
         "start": File("initial value", names=("x",), words=("zero",), default="zero"),
         "fault": Choice(
-            "none", "raise", "kill", default="none", description="what goes wrong above alpha = 0.5"
+            *("none", "raise", "kill", "hang", "spin", "memory", "shape", "type", "keys"),
+            default="none",
+            description="what goes wrong above alpha = 0.5",
         ),
         "pause": Real("seconds slept per point", symbol="s", low=0, default=0.0),
         "megabytes": Real("declared memory of a point", symbol="m", low=0, default=0.0),
@@ -80,17 +83,18 @@ system = System(
     version=1, gives=("alpha_c",), cost=Cost(flops=lambda **_: 1e3, memory=lambda **_: 100)
 )
 def threshold(*, kappa):
-    """The threshold, 1 + kappa."""
-    return {"alpha_c": 1 + kappa, "status": np.zeros(len(kappa)), "steps": 0, "residual": 0.0}
+    """The threshold, 1 + kappa; not a number from kappa = 1000, for the tests of that."""
+    alpha_c = np.where(kappa < 1000, 1 + kappa, np.nan)
+    return {"alpha_c": alpha_c, "status": np.zeros(len(kappa)), "steps": 0, "residual": 0.0}
 
 
 @system.theory(version=1, gives=("phase", "path", "profile"), shares=("width",), cost=COST)
 def line(*, alpha, width, times, start, fault, pause, megabytes):
     """Everything that a theory can give: words, a path over times, a profile over units."""
     _fail(fault, alpha)
-    time.sleep(float(np.sum(pause)))
+    _sleep(pause)
     offset = 0.0 if start == "zero" else float(start["x"])
-    return {
+    answer = {
         "phase": np.where(alpha < 1, "solvable", "unsolvable"),
         "path": offset + alpha[:, None] * np.array(times),
         "profile": np.repeat(alpha[:, None], width, axis=1),
@@ -98,6 +102,7 @@ def line(*, alpha, width, times, start, fault, pause, megabytes):
         "steps": np.ones(len(alpha)),
         "residual": 0.0,
     }
+    return _wrong(fault, alpha, answer)
 
 
 @system.simulation(
@@ -110,20 +115,63 @@ def line(*, alpha, width, times, start, fault, pause, megabytes):
 def measure(*, alpha, kappa, dimension, seed, fault, pause, megabytes):
     """One instance per (dimension, seed)."""
     _fail(fault, alpha)
-    time.sleep(float(np.sum(pause)))
+    _sleep(pause)
+    _log(alpha=alpha, seed=[seed] * len(alpha))
     x = np.random.default_rng((seed, dimension)).uniform(-1, 1)
     samples = np.floor(alpha * dimension + 0.5)
-    return {
+    answer = {
         "satisfiable": samples / dimension < 1 + kappa + x / np.sqrt(dimension),
         "samples": samples,
         "status": 0,
         "steps": 1,
         "residual": 0.0,
     }
+    return _wrong(fault, alpha, answer)
 
 
 def _fail(fault, alpha):
-    if fault == "raise" and np.any(alpha > 0.5):
+    """Go wrong above one half, as told."""
+    if not np.any(alpha > 0.5):
+        return
+    if fault == "raise":
         raise ArithmeticError("alpha is above one half")
-    if fault == "kill" and np.any(alpha > 0.5):
+    if fault == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "hang":
+        time.sleep(600)
+    if fault == "spin":  # as compiled code does: without ever letting go of the interpreter
+        ctypes.PyDLL(None).sleep(600)
+    if fault == "memory":
+        held = [np.ones(2**23) for _ in range(64)]
+        raise AssertionError(f"nobody stopped {len(held)} arrays of 64 MiB")
+
+
+def _wrong(fault, alpha, answer):
+    """The answer, made wrong above one half, as told."""
+    if not np.any(alpha > 0.5):
+        return answer
+    name = next(iter(answer))
+    made = {
+        "shape": lambda values: values[:-1],
+        "type": lambda values: [object()] * len(values),
+    }
+    if fault == "keys":
+        return {"status": 0}
+    return answer | {name: made[fault](answer[name])} if fault in made else answer
+
+
+def _log(**columns):
+    """Append one line for every point that is computed to a file of this process, if asked to."""
+    folder = os.environ.get("TOY_LOG")
+    if folder:
+        lines = "".join(
+            " ".join(map(str, row)) + "\n" for row in zip(*columns.values(), strict=True)
+        )
+        handle = os.open(f"{folder}/{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(handle, lines.encode())
+        os.close(handle)
+
+
+def _sleep(pause):
+    if "TOY_HURRY" not in os.environ:
+        time.sleep(float(np.sum(pause)))

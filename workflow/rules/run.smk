@@ -29,4 +29,4 @@ rule run:
     shell:
         "phasesweep run {params.sweep:q} --method {wildcards.method}"
         " --shard {wildcards.shard}/{wildcards.shards} --cluster {resources.cluster_file:q}"
-        " --data {params.data:q} --manifest {output:q} --allow-failed 2>&1 | tee -i {log:q}"
+        " --data {params.data:q} --manifest {output:q} --allow-failed --parent $PPID 2>&1 | tee -i {log:q}"
