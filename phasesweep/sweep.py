@@ -274,7 +274,7 @@ def _over_dask(points: Points, cluster: Cluster, limits: Limits) -> Iterator[tup
             clock.forget(number)
             with _needing_the_scheduler():
                 future.cancel()  # its worker ends itself
-            if not again(task, _parts(task, points, memory), limits.attempts):
+            if not again(task, _parts(task, points, cluster.memory), limits.attempts):
                 seconds = limits.allowed(task[0].seconds)
                 yield task[0], failed_answer(method, 1, out_of_time(seconds), seconds)
         if late:
@@ -299,7 +299,7 @@ def _over_dask(points: Points, cluster: Cluster, limits: Limits) -> Iterator[tup
         elif isinstance(error, KilledWorker):
             # A point that never began was only near workers that died.
             attempts = limits.attempts if clock.began(number) else max(3, limits.attempts)
-            if not again(task, _halves(task, points, memory), attempts):
+            if not again(task, _halves(task, points, cluster.memory), attempts):
                 message = "the worker died several times on this point; it may need more memory"
                 yield task[0], failed_answer(method, 1, message)
         else:
