@@ -134,6 +134,43 @@ def test_rectangular_iteration_with_memory_on_both_sides_and_subtracted():
             assert np.all(gap <= allowed), (subtract, block, t, s, gap / allowed)
 
 
+def test_memory_coefficients_are_linear_responses():
+    """b_ts is what a small random field on z_s, multiplied back, makes of f_t: measured by adding it."""
+    gain, steps, size = 3.0, 6, 600
+    shift = np.array([0.0, 1e-5]).reshape(2, 1, 1, 1)
+
+    def function(t, past):
+        return past.xp.tanh(gain * past[t - 1])
+
+    def field(s, t, past):
+        return shift * past.side["h"] * (t == s)
+
+    for s in (1, 3):
+        iteration = gfom.symmetric(
+            function,
+            local=lambda t, past, s=s: field(s, t, past),
+            steps=steps,
+            side={"u": gfom.Normal(), "h": gfom.Atoms((-1.0, 1.0), (0.5, 0.5))},
+            start=lambda past: past.side["u"],
+            points=2,
+        )
+        law = gfom.solve(iteration, gfom.Paths(512, 8))
+        measured = []
+        for seed in range(24):
+            run = gfom.simulate(iteration, dimension=size, seed=seed)
+            found = [
+                run.expect(lambda past, t=t: past.side["h"] * function(t, past))
+                for t in range(s + 1, steps + 1)
+            ]
+            measured.append([(f[1] - f[0]) / shift.ravel()[1] for f in found])
+        measured = np.array(measured)
+        expected = [law.response(t, s) for t in range(s + 1, steps + 1)]
+        values = np.array([e.value[0] for e in expected])
+        error = np.hypot(measured.std(axis=0, ddof=1) / 24**0.5, [e.error[0] for e in expected])
+        assert np.all(np.abs(measured.mean(axis=0) - values) <= 5 * error + 6 / size)
+        assert values[0] > 0.2
+
+
 def test_ista_ends_at_the_lasso():
     """After many steps the risk is that of the minimiser, by its own replica equations."""
     from solvers.systems.sparse_recovery.lasso import lasso_fixed_point

@@ -99,5 +99,5 @@ def _iterations(ax: Axes, here: dict[str, xr.Dataset], sizes: dict[Any, Any]) ->
             ha="right",
             fontsize=8,
         )
-    ax.set_ylim(0, 1)
+    ax.set_ylim(0, 1.08)
     ax.set_xlabel("iteration  $t$")
