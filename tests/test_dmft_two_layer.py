@@ -45,7 +45,7 @@ def spectrum(alpha, nodes=800):
 
 
 def regression(*, alpha, step_size, noise, scale, steps, momentum=0.0, weight_decay=0.0):
-    """Training and test loss of linear regression: equation 17 and its twin for the residuals."""
+    """Training and test loss of linear regression: equation 13 and its twin for the residuals."""
     x, mass = spectrum(alpha)
     start, source = [np.ones_like(x)], [np.zeros_like(x)]
     for t in range(steps):

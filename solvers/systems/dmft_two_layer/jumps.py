@@ -6,7 +6,7 @@ that of the derivative along paths, which lacks the delta functions. With θ_ui 
 
     δ E[F_t] = E[δF_t at fixed θ] + Σ_{u<=t, i} E[δ(z_ui) δz_ui (F_t | θ_ui = 1 - F_t | θ_ui = 0)]
 
-(equation 16 of docs/theory/dmft.md): the two branches start from z_ui = 0 and go their own ways,
+(equation 17 of docs/theory/dmft.md): the two branches start from z_ui = 0 and go their own ways,
 with thresholds of their own. Paths with |z_ui| below `BANDWIDTH` standard deviations take part,
 their fields from u on moved by -z_ui so that they start at 0, with the weight K(z/h)/h of the
 kernel K(x) = (15/32) (1 - x²) (3 - 7x²), whose moments up to the third are those of a delta

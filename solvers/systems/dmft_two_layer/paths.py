@@ -5,8 +5,8 @@ Gaussian r_t = M_t z* + H_t x of independent normals x. All normals of all paths
 the label noise too, are one scrambled Sobol net, in causal order, made to have mean 0 and
 covariance 1 exactly: what is quadratic in Gaussian fields is then averaged without error.
 
-Responses come from tangents along the paths, one random direction for each (equation 13), after the
-part that matrices give exactly (14), and from Stein's lemma where the fields vary (15). Whatever is
+Responses come from tangents along the paths, one random direction for each (equation 14), after the
+part that matrices give exactly (15), and from Stein's lemma where the fields vary (16). Whatever is
 held is of the size of the paths themselves, width (steps + 1) numbers each.
 """
 
@@ -159,7 +159,7 @@ class Paths:
         curvature: np.ndarray,
         steep: np.ndarray,
     ) -> np.ndarray:
-        """E[∂F_t/∂r_s] for s <= t, side by side; equations 13 to 15.
+        """E[∂F_t/∂r_s] for s <= t, side by side; equations 14 to 16.
 
         Along the direction v of a path, δF_t = J_t (v_t + Σ_{s<t} B_ts δF_s), and E[δF_t v_sᵀ] is
         the response. Its part of the mean Jacobian, D, is known, so that only the deviation from it
