@@ -130,8 +130,8 @@ def vertices(
     three and four. Status undecided where kernels are too large for the rules of several inputs
     (tanh: K > 400 for two, 20 for three, 5 for four inputs that are linearly independent).
 
-    For relu, σ'' is a delta function: P and Q are exact with it, as limits of smooth networks; R, S,
-    T and U are infinite (nan) where σ'' is squared at one place. A step has G, G1 and V, and H
+    For relu, σ'' is a delta function: P and Q are exact with it, as limits of smooth networks; R,
+    S, T and U are infinite (nan) where σ'' is squared at one place. A step has G, G1 and V, and H
     between inputs that differ. Of both nothing is told (no_solution) from a layer with a kernel of
     zero on. Status diverged where a kernel passes 1e60; later layers are nan.
     """
