@@ -15,8 +15,8 @@ product of vectors over fan-in, and dots the derivatives along u, w, v:
     z⃛_k = W s⃛_{k-1} + λ_W Σ δ^u (s·s̈^wv)     s⃛ = σ''' żżż + σ'' Σ ż z̈ + σ' z⃛
     δ̇^u_k = σ'' ż^w ⊙ W^T δ^u_{k+1} + σ' ⊙ (W^T δ̇^u_{k+1} + λ_W/n s_k (δ^w·δ^u)_{k+1})
 
-**Tensors** (definitions (11.42), (∞.11), (∞.12) of Roberts, Yaida and Hanin) from the first units
-of a layer taken as outputs, u != w, averages over networks, n the width:
+**Tensors** (eqs. 3, 6 and 7 of docs/theory/finite_width.md) from the first units of a layer taken
+as outputs, u != w, averages over networks, n the width:
 
     P = n E z_u dĤ_uww    Q = n E z_w dĤ_uuw    R = n E dd_I Ĥ_uuww
     S = n E dd_II Ĥ_uuww    T = n E dd_II Ĥ_uwuw    U = n E dd_II Ĥ_uwwu

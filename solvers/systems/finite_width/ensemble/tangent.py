@@ -12,8 +12,8 @@ taken by Wick's theorem instead of by sampling, at any width: with averages over
     V_1234 = n Cov(Ĝ_12, Ĝ_34)    A_1234 = n Cov(ĥ_12, ĥ_34)    D_1234 = n Cov(Ĝ_12, ĥ_34)
     B_1324 = C_W²/n E Σ_jk M_12,jk M_34,jk          F_1324 = C_W²/n E Σ_jk s_j1 M_34,jk s_k2
 
-(definitions (4.29), (8.23), (8.27) of Roberts, Yaida and Hanin; the first two indices of B and F
-belong to one unit). As the width grows they tend to the tensors of the theory, differing by O(1/n).
+(eqs. 4, 5 and 8 of docs/theory/finite_width.md; the first two indices of B and F belong to one
+unit). As the width grows they tend to the tensors of the theory, differing by O(1/n).
 """
 
 from __future__ import annotations
