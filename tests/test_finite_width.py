@@ -222,6 +222,17 @@ def test_relu_tells_what_is_infinite():
     assert alone["status"].item() == Status.CONVERGED
 
 
+def test_a_kernel_of_zero_sits_on_the_kink(tmp_path):
+    file = tmp_path / "inputs.npz"
+    np.savez(file, inputs=[[0.0, 0.0], [1.0, 2.0]])
+    answer = solve(activation="relu", c_w=2.0, depth=3, inputs=str(file))
+    assert answer["status"].item() == Status.NO_SOLUTION
+    smooth = solve(activation="tanh", c_w=2.0, depth=3, inputs=str(file))
+    assert np.isfinite(smooth["U"].values).all()
+    biased = solve(activation="relu", c_w=2.0, c_b=0.1, depth=3, inputs=str(file))
+    assert np.isfinite(biased["Q"].values).all()
+
+
 def test_couplings_grow_as_depth_over_width():
     answer = solve("effective_coupling", activation="relu", c_w=2.0, depth=[6, 11], width=[50, 100])
     expected = 5.0 * np.array([[5 / 50, 5 / 100], [10 / 50, 10 / 100]])

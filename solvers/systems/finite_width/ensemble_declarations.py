@@ -34,8 +34,8 @@ DATASET = File(
 )
 
 AXES: dict[str, Axis] = {
-    "networks": Integer("networks per seed", low=2, default=1000),
-    "seed": Integer("random seed", low=0, default=0),
+    "networks": Integer("networks per seed", low=2, default=1000, symbol=r"\mathcal{N}"),
+    "seed": Integer("random seed", low=0, default=0, symbol="s"),
     "times": Sequence(
         "recorded numbers of steps, rounded to whole ones",
         dim="time",
