@@ -134,7 +134,7 @@ TABLES = (
         "compute",
         "points of a closed form, planned, solved and stored",
         "points",
-        (1000, 10_000, 100_000, 400_000),
+        (1000, 10_000, 100_000, 1_000_000),
         compute,
         f"{LINEAR}; rows leave memory with each flush, the grid stays",
     ),
@@ -142,7 +142,7 @@ TABLES = (
         "plan",
         "a plan of points that are all stored",
         "points",
-        (1000, 10_000, 100_000, 400_000),
+        (1000, 10_000, 100_000, 1_000_000),
         plan,
         LINEAR,
         prepare=compute,
@@ -151,7 +151,7 @@ TABLES = (
         "stored",
         "a thousand new points beside stored ones",
         "points stored before",
-        (1000, 10_000, 100_000, 400_000),
+        (1000, 10_000, 100_000, 1_000_000),
         beside,
         "time at most 1: the keys of every segment are read once; memory 0",
         prepare=compute,
@@ -170,7 +170,7 @@ TABLES = (
         "gamp",
         "message passing, one instance, eight alphas",
         "dimension",
-        (250, 500, 1000, 2000),
+        (500, 1000, 2000, 4000),
         gamp,
         "time 2 and memory 2: the design has alpha dimension² numbers, and is read in each of a "
         "number of iterations that does not grow",
@@ -179,7 +179,7 @@ TABLES = (
         "enumeration",
         "all configurations of a binary perceptron, eight alphas",
         "configurations (2^dimension)",
-        (14, 16, 18, 20, 22),
+        (14, 18, 22, 24, 26),
         enumeration,
         "time 1 in the configurations: each is visited once, with a number of operations that "
         "grows as alpha dimension; memory 0",
@@ -189,7 +189,7 @@ TABLES = (
         "ode",
         "equations of two-layer SGD, erf units, eight step sizes",
         "width",
-        (2, 4, 8, 16),
+        (4, 8, 16, 32),
         ode,
         "time 4 for large widths: the step_size² term has two sums over units for each of width² "
         "pairs; memory 2",
@@ -198,7 +198,7 @@ TABLES = (
         "sgd",
         "two-layer SGD itself, 400 steps at dimension 100, four seeds",
         "width",
-        (2, 4, 8, 16, 32),
+        (8, 16, 32, 64, 128),
         sgd,
         "time 1 while products of weights and samples dominate, 2 if overlaps were taken at each "
         "step; memory at most 2",
@@ -277,6 +277,7 @@ def draw(table: Table, found: list[Measured], path: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     abscissa = np.array([2.0**m.size if table.exponential else m.size for m in found])
     figure, panels = plt.subplots(1, 2, figsize=(6.4, 2.4), layout="constrained")
@@ -291,6 +292,12 @@ def draw(table: Table, found: list[Measured], path: Path) -> None:
         panel.set_ylabel(label, fontsize=8)
         panel.tick_params(labelsize=7)
         panel.grid(alpha=0.3)
+        if abscissa[-1] < 30 * abscissa[0]:
+            panel.set_xticks(abscissa, [f"{n:g}" for n in abscissa])
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        low, high = panel.get_ylim()
+        if high > 10 * low:  # enough powers of ten without the numbers between
+            panel.yaxis.set_minor_formatter(NullFormatter())
         if not grows:
             panel.set_ylim(0.05, 100)
     figure.savefig(path, dpi=90)
