@@ -55,9 +55,11 @@ def verify(cache: Cache) -> tuple[str, bool]:
 
 
 def compact(cache: Cache) -> tuple[str, bool]:
-    """What was merged."""
+    """What was merged, and what could not be."""
     done = cache.compact()
-    return f"{done.before:,} segments became {done.after:,}", bool(done.damaged)
+    lines = [f"left as it is: {name}: {reason}" for name, reason in done.damaged.items()]
+    lines.append(f"{done.before:,} segments became {done.after:,}")
+    return "\n".join(lines), bool(done.damaged)
 
 
 def gc(cache: Cache, damaged: bool) -> tuple[str, bool]:
