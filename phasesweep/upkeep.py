@@ -55,9 +55,11 @@ def verify(cache: Cache) -> tuple[str, bool]:
 
 
 def compact(cache: Cache) -> tuple[str, bool]:
-    """What was merged."""
+    """What was merged, and what could not be."""
     done = cache.compact()
-    return f"{done.before:,} segments became {done.after:,}", bool(done.damaged)
+    lines = [f"left as it is: {name}: {reason}" for name, reason in done.damaged.items()]
+    lines.append(f"{done.before:,} segments became {done.after:,}")
+    return "\n".join(lines), bool(done.damaged)
 
 
 def gc(cache: Cache, damaged: bool) -> tuple[str, bool]:
@@ -68,12 +70,17 @@ def gc(cache: Cache, damaged: bool) -> tuple[str, bool]:
     return "\n".join(lines), False
 
 
+def _mended(error: CacheError) -> Exception:
+    """Misuse as such; a disk that refuses is none."""
+    return error if isinstance(error.__cause__, OSError) else UserError(str(error))
+
+
 def export(cache: Cache, file: str, system: str | None, method: str | None) -> tuple[str, bool]:
     """What was written."""
     try:
         done = cache.export(Path(file), system=system, method=method)
     except CacheError as error:
-        raise UserError(str(error)) from error
+        raise _mended(error) from error.__cause__
     lines = [f"left out {name}: {reason}" for name, reason in done.damaged.items()]
     lines.append(f"{done.path}: {done.rows:,} points in {done.segments:,} segments")
     return "\n".join(lines), bool(done.damaged)
@@ -84,7 +91,7 @@ def import_(cache: Cache, file: str) -> tuple[str, bool]:
     try:
         done = cache.import_(Path(file))
     except CacheError as error:
-        raise UserError(str(error)) from error
+        raise _mended(error) from error.__cause__
     lines = [
         f"conflict: {system} {method} v{version} key {key.hex()}: {difference}"
         for (system, method, version), key, difference in done.conflicts

@@ -59,15 +59,15 @@ def test_a_read_only_cache_answers_and_says_why_it_takes_nothing(data, phaseswee
             assert (status, err) == (0, ""), command
             assert out
         # What would have to be written is refused in one sentence.
-        for command, status in (
-            (("solve", "toy", "line", "alpha=0.7"), 1),
-            (("dataset", "toy"), 1),
-            (("cache", "compact"), 1),
-            (("run", "toy", "--manifest", data / "manifest.json"), 1),
-            (("cache", "export", data / "all.tar"), 2),
+        for command in (
+            ("solve", "toy", "line", "alpha=0.7"),
+            ("dataset", "toy"),
+            ("cache", "compact"),
+            ("run", "toy", "--manifest", data / "manifest.json"),
+            ("cache", "export", data / "all.tar"),
         ):
-            got, _, err = phasesweep(*command)
-            assert got == status, (command, err)
+            status, _, err = phasesweep(*command)
+            assert status == 1, (command, err)
             assert "Read-only file system" in err, (command, err)
             assert err.rstrip("\n").count("\n") == 0, err
     assert sorted(data.rglob("*")) == before
