@@ -452,7 +452,7 @@ def test_files_of_others_are_named_and_left_alone(cache):
     path = cache.write(make(range(5)), {})
     folder = path.parent
     newer = folder / path.name.replace("Z-", "Z-other_", 1)
-    newer.write_bytes(path.read_bytes().replace(b"segment-1:", b"segment-2:"))
+    newer.write_bytes(path.read_bytes().replace(b"segment-2:", b"segment-3:"))
     (folder / "notes.txt").write_text("hello")
     (Path(cache.root) / "stray").write_bytes(pickle.dumps({"never": "read"}))
     wrong = cache.folder("toy", "simulation", 1)

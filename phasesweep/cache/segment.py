@@ -33,7 +33,7 @@ from numcodecs.zstd import Zstd
 
 from phasesweep.cache.rows import KEY_BYTES, STORED_TYPES, Coded, Column, Rows
 
-FORMAT = 1
+FORMAT = 2
 MARK = f"phasesweep-segment-{FORMAT}:".encode()
 DIGEST_BYTES = 16
 TAIL = len(MARK) + 2 * DIGEST_BYTES

@@ -128,7 +128,7 @@ def test_files_cut_short_or_from_another_version_are_named(written):
         path.write_bytes(whole[:length])
         assert harmless_or_named(cache, path, before)
     for old, new, kind in (
-        (b"phasesweep-segment-1:", b"phasesweep-segment-2:", "foreign"),
+        (b"phasesweep-segment-2:", b"phasesweep-segment-3:", "foreign"),
         (b'"format": 1', b'"format": 9', "damaged"),
     ):
         path.write_bytes(whole.replace(old, new))
