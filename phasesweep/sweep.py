@@ -217,9 +217,16 @@ def _over_dask(points: Points, cluster: Cluster) -> Iterator[tuple[Batch, Answer
         future = next(pending)
         task = in_flight.pop(future)
         error = None if future.cancelled() else future.exception()
+        answers: list[Answer] = []
         if error is None:
             with _needing_the_scheduler():
-                answers = future.result()
+                try:
+                    answers = future.result()
+                except KilledWorker as lost:
+                    # The answer died with its worker before it was fetched, and so did the others
+                    # that were to compute it again.
+                    error = lost
+        if error is None:
             yield from zip(task, answers, strict=True)
         elif isinstance(error, KilledWorker):
             halves = _halves(task, points, cluster.memory)
