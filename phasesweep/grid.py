@@ -4,7 +4,7 @@ A key is a 128-bit hash of (system, method, version, canonical values of every a
 distinct value is hashed once, with its axis, method and version; a row's key is the exclusive or of
 its values' hashes (Zobrist, 1970). Two different points have the same key with the probability
 that two random numbers of 128 bits are equal, as if each row were hashed by itself, and a million
-points take a tenth of a second.
+points take two tenths of a second.
 """
 
 from __future__ import annotations

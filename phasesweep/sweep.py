@@ -280,17 +280,18 @@ def _over_dask(points: Points, cluster: Cluster, limits: Limits) -> Iterator[tup
         if late:
             with _needing_the_scheduler():
                 submit()
-        if not pending.has_ready():
+        future, answers = next(pending) if pending.has_ready() else (None, [])
+        if future is None:
             with pending.thread_condition:
                 pending.thread_condition.wait(WAIT_SECONDS)
             lost = next((f for f in in_flight if f.cancelled()), None)
             if lost is not None:
                 with _needing_the_scheduler():
                     lost.result()
-            continue
-        future, answers = next(pending)
+            # An answer that died with its workers before it was fetched is not announced.
+            future = next((f for f in in_flight if f.status == "error"), None)
         if future not in in_flight:
-            continue  # it was late
+            continue  # nothing yet, or it was late
         number, task = in_flight.pop(future)
         with _needing_the_scheduler():
             error = future.result() if future.cancelled() else future.exception()
