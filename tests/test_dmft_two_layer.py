@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
+import phasesweep
+from phasesweep import describe
 from solvers.contract import Status, load_system
 from solvers.numerics.erf_integrals import three_fields
 from solvers.numerics.random import Stream
@@ -389,6 +391,21 @@ def test_single_precision_is_the_same_run():
     )
     np.testing.assert_allclose(single["test_loss"], double["test_loss"], rtol=1e-4)
     assert not np.array_equal(single["test_loss"], double["test_loss"])
+
+
+def test_an_axis_called_steps_is_told_once(data):
+    """The engine's own `steps` of a point give way to the axis, in datasets and in tables."""
+    chosen = {"activation": "linear", "step_size": 0.1, "steps": 3}
+    found = phasesweep.solve("dmft_two_layer", "dmft", data=data, alpha=[1, 2], **chosen)
+    assert found["test_loss"].dims == ("alpha", "step")
+    assert found.sizes["step"] == 4
+    assert "steps" in found.coords
+    assert int(found["steps"]) == 3
+    table = phasesweep.points("dmft_two_layer", "dmft", data=data)
+    assert table["steps"].values.tolist() == [3, 3]
+    for form in ("csv", None):
+        text = describe.query("dmft_two_layer", "dmft", {}, form, str(data))
+        assert text.splitlines()[0].count("steps") == 1
 
 
 def test_runs_that_overflow_are_told():
