@@ -222,6 +222,26 @@ def test_relu_tells_what_is_infinite():
     assert alone["status"].item() == Status.CONVERGED
 
 
+def test_relu_is_the_limit_of_sharp_softplus():
+    """σ(z) = softplus(βz)/β: z scales by β, tensors by β⁴, and what is left falls as 1/β."""
+    relu = recursion("relu", INPUTS, 3)
+    found = []
+    for sharp in (8.0, 16.0):
+        rates = {"c_b": RATES["c_b"] * sharp**2, "lambda_b": RATES["lambda_b"] * sharp**2}
+        found.append((sharp, recursion("softplus", INPUTS * sharp, 3, **rates)))
+    for name in (*FOUR_INDICES, "G1", "H1"):
+        power = 2 if name in ("G1", "H1") else 4
+        blunt, sharp = (tensors[name][-1] / beta**power for beta, tensors in found)
+        expected = relu[name][-1]
+        exists = np.isfinite(expected)
+        scale = np.max(np.abs(expected[exists]))
+        left = np.abs(2.0 * sharp - blunt - expected)[exists]
+        assert np.max(left) < 0.08 * scale, name
+        if not exists.all():
+            grown = np.abs(sharp / blunt)[~exists]
+            assert np.min(grown) > 1.2, name  # infinite where they are said to be
+
+
 def test_a_kernel_of_zero_sits_on_the_kink(tmp_path):
     file = tmp_path / "inputs.npz"
     np.savez(file, inputs=[[0.0, 0.0], [1.0, 2.0]])
