@@ -21,8 +21,7 @@ trains them.
 arXiv:2106.10165, whose notation this is.
 """
 
-from solvers.systems.finite_width import depth_theory, theory, trained_theory
-from solvers.systems.finite_width.ensemble import simulation
+from solvers.systems.finite_width import depth_theory, simulation, theory, trained_theory
 from solvers.systems.finite_width.model import system
 
 __all__ = ["depth_theory", "simulation", "system", "theory", "trained_theory"]

@@ -1,6 +1,7 @@
 """What the simulations of this system add to its declaration: axes, observables, demo, limits.
 
-`model` joins these with what the theory declares. The methods themselves stand in `ensemble`.
+`model` joins these with what the theory declares. The methods stand in `simulation`, what they
+compute in `ensemble`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ DATASET = File(
 )
 
 AXES: dict[str, Axis] = {
-    "networks": Integer("networks per seed", low=2, default=1000, symbol=r"\mathcal{N}"),
+    "networks": Integer("networks per seed", low=2, default=1000, symbol="M"),
     "seed": Integer("random seed", low=0, default=0, symbol="s"),
     "times": Sequence(
         "recorded numbers of steps, rounded to whole ones",
