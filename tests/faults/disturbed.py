@@ -35,7 +35,7 @@ DRIVER = (
     "s.TASK_SECONDS = 0.5; from phasesweep.cli import main; main()"
 )
 LOST = {
-    "worker": IN_FLIGHT * SNAKEMAKE_TASK,
+    "worker": IN_FLIGHT * SEED_POINTS,
     "driver": FLUSH_ROWS + SEED_POINTS + IN_FLIGHT * SEED_POINTS,
     "scheduler": IN_FLIGHT * SEED_POINTS,
     "snakemake": IN_FLIGHT * SNAKEMAKE_TASK,
@@ -93,16 +93,18 @@ class Disturbed:
             lines.update(path.read_text().splitlines())
         return lines
 
-    def start(self, *command: object, **environment: str) -> subprocess.Popen:
+    def start(
+        self, *command: object, told: str = "told.txt", **environment: str
+    ) -> subprocess.Popen:
         environment |= os.environ | {
             "TOY_LOG": str(self.log),
             "PHASESWEEP_DATA": str(self.data),
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         }
         # Into a file: a killed process leaves children that would keep a pipe open.
-        with (self.folder / "told.txt").open("ab") as told:
+        with (self.folder / told).open("ab") as out:
             return subprocess.Popen(
-                list(map(str, command)), cwd=ROOT, env=environment, stdout=told, stderr=told
+                list(map(str, command)), cwd=ROOT, env=environment, stdout=out, stderr=out
             )
 
     def run(self, *options: object) -> subprocess.Popen:
@@ -196,11 +198,14 @@ class Disturbed:
         file = self.folder / f"scheduler-{self.random.random()}.json"
         dask = (sys.executable, "-m", "dask")
         local = ("--host", "127.0.0.1", "--scheduler-file", file, "--no-dashboard")
-        scheduler = self.start(*dask, "scheduler", "--port", "0", *local)
+        # Dask's own programs say with a traceback that they lost each other.
+        scheduler = self.start(*dask, "scheduler", "--port", "0", *local, told="dask.txt")
         started = [scheduler]
         try:
             started += [
-                self.start(*dask, "worker", "--no-nanny", "--nthreads", "1", *local)
+                self.start(
+                    *(*dask, "worker", "--no-nanny", "--nthreads", "1", *local), told="dask.txt"
+                )
                 for _ in range(WORKERS)
             ]
             deadline = time.monotonic() + 240
