@@ -70,4 +70,3 @@ def test_eight_writers_with_overlapping_work(tmp_path):
         assert cache.verify().findings == []
         rows_seen += sum(repeated.values())
     counted("rows of eight writers at once", rows_seen)
-    counted("lost or contradictory", 0)
