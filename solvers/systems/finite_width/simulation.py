@@ -198,8 +198,9 @@ def _trained_flops(
 ) -> Any:
     train, targets, _test = _data(dataset)
     outputs = targets.shape[1]
-    one = (depth - 1) * width * (6 * width * len(train) + 60 * len(train) + 4 * width)
-    one = one + 6 * width * outputs * len(train) + 2e4
+    ends = 6 * len(train) * (train.shape[1] + outputs) + 10 * (train.shape[1] + outputs)
+    one = width * (4 * ends + 150 * (depth - 1) * len(train)) + 5e3
+    one = one + np.maximum(depth - 2, 0) * width**2 * (6 * len(train) + 4)
     return networks * one * (times[-1] + 2) + 1e6
 
 
