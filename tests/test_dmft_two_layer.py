@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import array_api_compat.numpy
 import numpy as np
 import pytest
 from scipy.special import erf
@@ -391,6 +392,21 @@ def test_single_precision_is_the_same_run():
     )
     np.testing.assert_allclose(single["test_loss"], double["test_loss"], rtol=1e-4)
     assert not np.array_equal(single["test_loss"], double["test_loss"])
+
+
+@pytest.mark.parametrize("activation", ["linear", "erf", "tanh", "relu"])
+def test_the_array_namespace_is_the_one_given(activation):
+    """Two instances, three points of different alpha, all at once and each by itself."""
+    method = SYSTEM.methods["gradient_descent"]
+    values = {"width": 2, "teacher_width": 1, "steps": 4, "dimension": 30, "precision": "double"}
+    values |= {"activation": activation, "second_layer": "trained"}
+    columns = {name: np.full(3, 0.3) for name in method.columns}
+    columns |= {"alpha": np.array([0.5, 2.0, 1.0]), "seed": np.array([1, 0, 1])}
+    together = method(3, values | columns, xp=array_api_compat.numpy)
+    for i in range(3):
+        alone = method(1, values | {n: column[i : i + 1] for n, column in columns.items()}, xp=np)
+        for name in method.gives:
+            np.testing.assert_allclose(together[name][i], alone[name][0], rtol=1e-9, atol=1e-14)
 
 
 def test_an_axis_called_steps_is_told_once(data):

@@ -43,7 +43,7 @@ def slope(activation: str, u: Any, xp: Any = np) -> Any:
     if activation == "tanh":
         tangent = xp.tanh(u)
         return 1.0 - tangent * tangent
-    return xp.where(u > 0.0, 1.0, 0.0) if activation == "relu" else xp.ones_like(u)
+    return xp.astype(u > 0.0, u.dtype) if activation == "relu" else xp.ones_like(u)
 
 
 def value_slope_bend(activation: str, u: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
