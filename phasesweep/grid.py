@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
-from phasesweep.cache.keys import distinct, sortable
+from phasesweep.cache.keys import digest_table, distinct, sortable
 from phasesweep.cache.rows import KEY_BYTES
 from phasesweep.errors import UserError
 from phasesweep.sweepfile import MethodGrid
@@ -71,7 +70,7 @@ class Points:
         method = self.method
         prefix = f"{method.system.name}/{method.name}/v{method.version}/"
         table = np.empty((len(self), KEY_BYTES // 8), np.uint64)
-        table[:] = _digest_table([prefix])
+        table[:] = digest_table([prefix])
         for axis in self.columns:
             table ^= _digests(self, axis, prefix)
         return table.view(np.uint8)
@@ -99,12 +98,7 @@ def _digests(points: Points, axis: str, prefix: str) -> np.ndarray:
     else:
         entries, inverse = np.unique(column, return_inverse=True)
         values = entries.tolist()
-    return _digest_table([f"{prefix}{axis}={declared.text(v)}" for v in values])[inverse]
-
-
-def _digest_table(texts: list[str]) -> np.ndarray:
-    table = b"".join(blake2b(text.encode(), digest_size=KEY_BYTES).digest() for text in texts)
-    return np.frombuffer(table, np.uint64).reshape(-1, KEY_BYTES // 8)
+    return digest_table([f"{prefix}{axis}={declared.text(v)}" for v in values])[inverse]
 
 
 def expand(grid: MethodGrid, centres: Centres, where: str = "") -> Points:

@@ -6,35 +6,31 @@ of axis it was. An archive from another machine may claim any key for any number
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
+from phasesweep.cache.keys import digest_table
 from phasesweep.cache.rows import KEY_BYTES, Coded, Column, Rows
-from phasesweep.hashing import digests
 
 
 def derived_keys(rows: Rows) -> np.ndarray:
     """(points, 16) uint8: the keys that belong to the parameters of the rows."""
-    parts = [_digests(axis, rows.parameters[axis]) for axis in sorted(rows.parameters)]
-    if not parts:
-        parts = [np.empty((len(rows), 0), np.uint8)]
-    prefix = f"{rows.system}/{rows.method}/v{rows.version}/".encode()
-    return digests(prefix, np.concatenate(parts, axis=1))
+    prefix = f"{rows.system}/{rows.method}/v{rows.version}/"
+    table = np.empty((len(rows), KEY_BYTES // 8), np.uint64)
+    table[:] = digest_table([prefix])
+    for axis, column in rows.parameters.items():
+        table ^= _digests(f"{prefix}{axis}=", column)
+    return table.view(np.uint8)
 
 
-def _digests(axis: str, column: Column) -> np.ndarray:
+def _digests(begins: str, column: Column) -> np.ndarray:
     if isinstance(column, Coded):
         values, inverse = column.values, column.codes
     else:
         distinct, inverse = np.unique(column, return_inverse=True)
         values = distinct.tolist()
-    table = b"".join(
-        blake2b(f"{axis}={_text(value)}".encode(), digest_size=KEY_BYTES).digest()
-        for value in values
-    )
-    return np.frombuffer(table, np.uint8).reshape(-1, KEY_BYTES)[inverse]
+    return digest_table(f"{begins}{_text(value)}" for value in values)[inverse]
 
 
 def _text(value: Any) -> str:

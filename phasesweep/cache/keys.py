@@ -6,9 +6,18 @@ keys themselves, and decide the order unless two are equal, which different keys
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from hashlib import blake2b
+
 import numpy as np
 
 from phasesweep.cache.rows import KEY_BYTES
+
+
+def digest_table(texts: Iterable[str]) -> np.ndarray:
+    """(texts, 2) uint64: what each text contributes to a key, by exclusive or (`grid`)."""
+    table = b"".join(blake2b(text.encode(), digest_size=KEY_BYTES).digest() for text in texts)
+    return np.frombuffer(table, np.uint64).reshape(-1, KEY_BYTES // 8)
 
 
 def sortable(keys: np.ndarray) -> np.ndarray:
