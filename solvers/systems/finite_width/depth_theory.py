@@ -59,8 +59,8 @@ def effective_coupling(
     rates = {"c_b": c_b, "c_w": c_w, "lambda_b": lambda_b, "lambda_w": lambda_w}
     found = layers(activation, (norm**2)[:, None, None], depth=depth, rates=rates)
     status, message = ending(activation, found, depth)
-    if activation == "relu":
-        message = np.full(len(message), "", dtype=object)
+    if activation == "relu":  # nothing here asks for R, S, T, U
+        message = np.where(status == Status.CONVERGED, "", message)
     last = {name: tensor[:, -1].reshape(len(c_b)) for name, tensor in found.tensors.items()}
     return {
         "coupling": last["V"] / last["G"] ** 2 / width,

@@ -1,6 +1,6 @@
 """One layer of the recursions of means and fluctuations: G1, H1, V, D, F, B, A.
 
-Equations (8) to (14) of docs/theory/finite_width.md. With g = ⟨σσ⟩, Ω_ij = λ_W σ_i σ_j + C_W Θ_ij
+Equations (11) to (14) of docs/theory/finite_width.md. With g = ⟨σσ⟩, Ω_ij = λ_W σ_i σ_j + C_W Θ_ij
 σ'_i σ'_j and L^{ij} X = Σ_ab ⟨∂_a ∂_b f_ij⟩ X_ab for f = σσ (L_g) or Ω (L_Ω):
 
     V_ijkl  = C_W² [⟨σσσσ⟩ - g g + 1/4 L_g L_g V]

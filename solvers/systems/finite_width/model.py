@@ -29,8 +29,8 @@ def _limits() -> list[Limit]:
     return [
         vertices("critical relu: V = 5 (l - 1) K^2", "relu", 2.0, 9, "vertex_ratio", 40.0),
         vertices("critical linear: V = 2 (l - 1) K^2", "linear", 1.0, 9, "vertex_ratio", 16.0),
-        vertices("tanh: V/K^2 grows by 2/3", "tanh", 1.0, 301, "vertex_ratio", 200.0, rtol=0.02),
-        vertices("sin: V/K^2 grows by 2/3", "sin", 1.0, 301, "vertex_ratio", 200.0, rtol=0.02),
+        vertices("tanh: V/K^2 grows by 2/3", "tanh", 1.0, 91, "vertex_ratio", 60.0, rtol=0.05),
+        vertices("sin: V/K^2 grows by 2/3", "sin", 1.0, 91, "vertex_ratio", 60.0, rtol=0.02),
         vertices(
             "linear tangent kernel of two layers: 2 K^2 and 2 Θ^2 over (2 Θ)^2",
             *("linear", 1.0, 2, "ntk_ratio", (2.0 + 2.0 * 4.0) / 16.0),

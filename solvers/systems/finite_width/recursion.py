@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solvers.systems.finite_width import differentials, fluctuations
-from solvers.systems.finite_width.averages import Averages
+from solvers.systems.finite_width.averages import KINKED, Averages
 from solvers.systems.finite_width.contractions import lifted
 from solvers.systems.infinite_width.averages import pair
 
@@ -26,6 +26,8 @@ class Layers:
     """letter -> (points, depth, n, ...)"""
     ended: Array
     """(points,) first layer whose kernel is infinite, 0 if there is none"""
+    vanished: Array
+    """(points,) first layer with a kernel of zero, where a kink cannot be averaged; else 0"""
     resolved: Array
     """(points,) False where an average asked for more nodes than the rules have"""
 
@@ -35,14 +37,19 @@ def layers(activation: str, products: Array, *, depth: int, rates: dict[str, Arr
     points, n = products.shape[:2]
     shapes = dict.fromkeys(TWO_INDICES, (n, n)) | dict.fromkeys(FOUR_INDICES, (n,) * 4)
     tensors = {name: np.full((points, depth, *s), np.nan) for name, s in shapes.items()}
-    ended, resolved = np.zeros(points, dtype=int), np.ones(points, dtype=bool)
+    ended, vanished = np.zeros((2, points), dtype=int)
+    resolved = np.ones(points, dtype=bool)
     layer = {name: np.zeros((points, *s)) for name, s in shapes.items()}
     layer["G"] = lifted(rates["c_b"], 2) + lifted(rates["c_w"], 2) * products
     layer["H"] = lifted(rates["lambda_b"], 2) + lifted(rates["lambda_w"], 2) * products
     alive = np.arange(points)
     for at in range(depth):
-        keep = np.all(np.einsum("paa->pa", layer["G"]) < LARGEST, axis=1)
-        ended[alive[~keep]] = at + 1
+        variance = np.einsum("paa->pa", layer["G"])
+        finite = np.all(variance < LARGEST, axis=1)
+        above = np.all(variance > 0.0, axis=1) | (activation not in KINKED)
+        ended[alive[~finite]] = at + 1
+        vanished[alive[finite & ~above]] = at + 1
+        keep = finite & above
         alive = alive[keep]
         layer = {name: tensor[keep] for name, tensor in layer.items()}
         rates = {name: column[keep] for name, column in rates.items()}
@@ -53,7 +60,7 @@ def layers(activation: str, products: Array, *, depth: int, rates: dict[str, Arr
         if at + 1 < depth:
             layer, fine = _next(activation, layer, rates)
             resolved[alive] &= fine
-    return Layers(tensors, ended, resolved)
+    return Layers(tensors, ended, vanished, resolved)
 
 
 def _next(activation: str, layer: dict[str, Array], rates: dict[str, Array]):

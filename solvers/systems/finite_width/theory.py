@@ -58,10 +58,15 @@ def check_inputs(**axes: Any) -> None:
 def ending(activation: str, found: Layers, depth: int) -> tuple[Array, Array]:
     """Status and sentence of every point."""
     texts = []
-    for ended, resolved in zip(found.ended.tolist(), found.resolved.tolist(), strict=True):
+    columns = (found.ended.tolist(), found.vanished.tolist(), found.resolved.tolist())
+    for ended, vanished, resolved in zip(*columns, strict=True):
         text = ""
         if ended:
             text = f"the kernel passes {LARGEST:g} in layer {ended}: nothing is told from there on"
+        elif vanished:
+            text = (
+                f"a kernel is zero in layer {vanished}: its fields sit on the kink of {activation}"
+            )
         elif not resolved:
             text = "kernels are so large that averages over several inputs are not resolved"
         elif activation == "step" and depth > 1:
@@ -69,11 +74,9 @@ def ending(activation: str, found: Layers, depth: int) -> tuple[Array, Array]:
         elif activation == "relu" and depth > 1:
             text = "R, S, T and U are infinite where relu's second derivative, a delta, is squared"
         texts.append(text)
-    status = np.where(
-        found.ended > 0,
-        Status.DIVERGED,
-        np.where(found.resolved, Status.CONVERGED, Status.UNDECIDED),
-    )
+    status = np.where(found.resolved, Status.CONVERGED, Status.UNDECIDED)
+    status = np.where(found.vanished > 0, Status.NO_SOLUTION, status)
+    status = np.where(found.ended > 0, Status.DIVERGED, status)
     return status, np.array(texts, dtype=object)
 
 
@@ -124,11 +127,13 @@ def vertices(
     entry of the tangent kernel, both of the first input in the last layer.
 
     Accuracy 1e-10 relative (closed forms, quadrature of one or two inputs), 1e-8 with averages over
-    three and four. Status undecided where kernels are too large for these (tanh: K > 30 for
-    three inputs, 6 for four). For relu, σ'' is a delta: P and Q are exact with it, and hold for
-    the ensemble mean of smooth networks that come to relu; R, S, T, U are infinite (nan) where
-    σ''² or σ'''σ' stand at equal inputs. A step has G, G1 and V, and H between inputs that differ.
-    Status diverged where a kernel passes 1e60; later layers are nan.
+    three and four. Status undecided where kernels are too large for the rules of several inputs
+    (tanh: K > 400 for two, 20 for three, 5 for four inputs that are linearly independent).
+
+    For relu, σ'' is a delta function: P and Q are exact with it, as limits of smooth networks; R,
+    S, T and U are infinite (nan) where σ'' is squared at one place. A step has G, G1 and V, and H
+    between inputs that differ. Of both nothing is told (no_solution) from a layer with a kernel of
+    zero on. Status diverged where a kernel passes 1e60; later layers are nan.
     """
     rates = {"c_b": c_b, "c_w": c_w, "lambda_b": lambda_b, "lambda_w": lambda_w}
     found = layers(activation, products_of(inputs, norm), depth=depth, rates=rates)

@@ -137,7 +137,7 @@ def trained(
         "stable_step_size": (),
     }
     answer = {name: np.full((points, *shape), np.nan) for name, shape in shapes.items()}
-    for p in np.flatnonzero(status != Status.DIVERGED):
+    for p in np.flatnonzero(np.isin(status, (Status.CONVERGED, Status.UNDECIDED))):
         last = {name: tensor[p, -1] for name, tensor in found.tensors.items()}
         speeds, modes = np.linalg.eigh(last["H"][:train, :train])
         stable = 2.0 / speeds[-1]
