@@ -41,15 +41,16 @@ def _kernels(ax: Axes, tree: xr.DataTree) -> None:
         ax.plot(layer, kernel, color=color, label=f"$C_W$ = {c_w:g}")
         mean, _ = over_seeds(first_entry(ensemble["G"].sel(c_w=c_w), "input"))
         variance, _ = over_seeds(first_entry(ensemble["V"].sel(c_w=c_w), "input"))
-        spread = np.sqrt(variance.values / width)
+        # One standard deviation either way, as a factor.
+        factor = 1 + np.sqrt(variance.values / width) / mean.values
         ax.plot(layer, mean, "o", color=color, markersize=2.4)
-        low = np.maximum(mean.values - spread, 1e-2 * mean.values)
-        ax.fill_between(layer, low, mean.values + spread, color=color, alpha=0.18, linewidth=0)
+        low, high = mean.values / factor, mean.values * factor
+        ax.fill_between(layer, low, high, color=color, alpha=0.18, linewidth=0)
     ax.set_yscale("log")
     ax.set_title(f"relu, width {width:g}: mean, and spread of networks")
     ax.set_xlabel("layer  $l$")
     ax.set_ylabel("kernel  $K^{(l)}$")
-    ax.legend(loc="upper left")
+    ax.legend(loc="lower left")
 
 
 def _variance(ax: Axes, shown: dict) -> list:
@@ -73,7 +74,8 @@ def _variance(ax: Axes, shown: dict) -> list:
         if name in RATES:
             ax.plot(grid, np.expm1(RATES[name] * grid), color=color)
             ax.plot(np.log(2) / RATES[name], 1.0, "*", color=color, markersize=9, zorder=5)
-        handles.append(style.handle(name, color=color, linestyle="-" if name in RATES else "none"))
+        drawn = {"linestyle": "-"} if name in RATES else {"linestyle": "none", "marker": "o"}
+        handles.append(style.handle(name, color=color, **drawn))
     handles += [
         style.handle(f"width {n}", linestyle="none", marker=m, markerfacecolor="none")
         for n, m in zip(widths, style.MARKERS, strict=False)

@@ -96,5 +96,7 @@ def _fixed_ratio(ax: Axes, name: str, leading: np.ndarray, measured: xr.DataArra
         if name in EXACT:
             grid = np.geomspace(size[0], 400, 50)
             ax.plot(grid, (1 + EXACT[name] / grid) ** (ratio * grid) - 1, color=color)
-    ax.set(xscale="log", yscale="log")
+    ax.set(xscale="log", xlim=(7, 450))
+    ax.set_xticks([8, 16, 32, 64, 128, 256], ["8", "16", "32", "64", "128", "256"])
+    ax.set_xticks([], minor=True)
     ax.set_xlabel("width  $n$, depth in proportion")

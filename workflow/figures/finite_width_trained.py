@@ -74,8 +74,9 @@ def _in_width(ax: Axes, name: str, activation: str, theory, trained, color) -> N
     start = theory[name].sel(at).isel(test_input=0)
     start = float(start.isel(output=0)) if "output" in start.dims else float(start)
     slope = float(theory[f"{name}_correction"].sel(at).isel(test_input=0, output=0))
-    inverse = np.array([0.0, float(np.max(1 / width))])
+    # Narrower networks are beyond the first order.
+    inverse = np.array([0.0, min(0.125, float(np.max(1 / width)))])
     ax.plot(inverse, start + slope * inverse, color=color)
-    ax.set_xlim(-0.01, 1.1 * inverse[1])
+    ax.set_xlim(-0.01, 1.08 * float(np.max(1 / width)))
     ax.set_xlabel("1/width")
     ax.set_ylabel(NAMES[name])

@@ -32,12 +32,15 @@ def draw(trees: dict[str, xr.DataTree]) -> Figure:
     for ax, activation in zip(axes.flat, activations, strict=False):
         here = plane.sel(activation=activation).transpose("c_b", "c_w")
         weight, bias = here["c_w"].values, here["c_b"].values
-        # A step drives inputs apart at an infinite rate: the end of the colours.
         growth = np.log10(here["fixed_chi_perp"].values)
+        if not np.isfinite(growth).all():
+            # A step drives inputs apart at an infinite rate: the end of the colours.
+            ax.text(0.5, 0.5, r"$\chi_\perp$ infinite", ha="center", transform=ax.transAxes)
+            growth = np.minimum(growth, SPAN)
         image = ax.pcolormesh(
             weight, bias, growth, cmap="RdBu_r", vmin=-SPAN, vmax=SPAN, rasterized=True
         )
-        if np.nanmin(growth) < 0 < np.nanmax(growth) and np.isfinite(growth).all():
+        if np.nanmin(growth) < 0 < np.nanmax(growth):
             ax.contour(weight, bias, growth, levels=[0.0], colors=[style.INK], linewidths=1.2)
         exploding = ~np.isfinite(here["fixed_kernel"].values)
         if exploding.any():

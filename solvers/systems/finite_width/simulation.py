@@ -87,6 +87,9 @@ def ensemble(
     network below it. `vertex_ratio` and `ntk_ratio` are those of the theory, with infinite-width
     kernels below; `vertex_ratio_error` is the standard error of the first over networks.
 
+    Beyond depth/width of 1/2 or so kernels of relu networks have heavy tails: rare networks carry
+    their variance, and a sample that lacks them has too small a V (and too small an error).
+
     Networks of all points of a batch are the same, at their own C_b, C_W, λ. A step has V and G
     only: its gradients vanish, where the theory has an infinite tangent kernel.
     """

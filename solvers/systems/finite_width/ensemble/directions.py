@@ -130,7 +130,7 @@ def _one_layer(network: Network, layer: int, xp: Any) -> dict[str, float]:
             equal, mixed = pair[:, :, :count][:, :, second], pair[:, :, count:]
             signal_three = s3 * u * w_ * w_ + s2 * (u * equal + 2.0 * w_ * mixed) + s1 * cube
     output = network.fields[layer - 1][:, :count, 0]
-    which = np.arange(len(firsts))
+    which = xp.arange(len(firsts))
     p = output[:, first] * pair[:, first, second]
     q = output[:, second] * pair[:, first, count + which]
     found = {"P": p, "Q": q, "R": cube[:, first, which]}
