@@ -17,18 +17,19 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
 from benchmarks.bench_engine import enumeration_points
 from benchmarks.common import arguments
-from phasesweep import sweep
+from phasesweep import dispatch, sweep
 from phasesweep.batches import BATCH_SECONDS, Batch, cut
 from phasesweep.cache import Cache
 from phasesweep.grid import Points, expand
 from phasesweep.jobs import write_manifest
 from phasesweep.sweepfile import single_method
-from phasesweep.worker import Answer, solve_task
+from phasesweep.worker import Answer, Task, solve_task
 from solvers.contract import load_system
 
 PER_TASK = 100
@@ -88,7 +89,8 @@ def one_task(count: int) -> float:
     (batch,) = cut(
         expand(single_method(method, axes, "benchmark"), lambda *_: np.zeros(0)), memory=2**31
     )
-    task = ("perceptron_storage", "cover", 1, [(len(batch), batch.values)], "cpu")
+    batches = [(len(batch), batch.values, 600.0)]
+    task = Task("perceptron_storage", "cover", 1, batches, "cpu", 1, 0.0, uuid4().hex, 0)
     with (
         LocalCluster(
             n_workers=2,
@@ -101,7 +103,7 @@ def one_task(count: int) -> float:
     ):
 
         def submit() -> Any:
-            return client.submit(solve_task, *task, pure=False)
+            return client.submit(solve_task, task, pure=False)
 
         client.gather([submit() for _ in range(50)])
         started = time.process_time()
@@ -215,7 +217,7 @@ def main() -> None:
     for seconds in (0.001, 0.01, 0.1):
         for workers, drivers in ((10, 1), (100, 1), (1000, 1), (1000, 16)):
             own, part = workers // drivers, given.points // drivers
-            long = sweep.task_seconds(part * seconds, own)
+            long = dispatch.task_seconds(part * seconds, own)
             policies = {"plain": (1.0, 0.0), "adapted": (sweep.FLUSH_SHARE, long)}
             for name, (share, task) in policies.items():
                 found = served(own, part, seconds, costs, share, task)

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from phasesweep import sweep
+from phasesweep import dispatch, sweep
 from phasesweep.api import solve_points
 from phasesweep.cache import Cache
 from phasesweep.cluster import (
@@ -323,7 +323,7 @@ def test_a_large_point_gets_its_worker_without_being_asked_for(data, monkeypatch
 def test_enough_is_in_flight_for_the_workers_that_a_cluster_may_grow_to(opened, data, monkeypatch):
     growing = replace(opened.cluster, workers=10)
     monkeypatch.setattr(sweep, "open_cluster", lambda *_, **__: nullcontext(growing))
-    monkeypatch.setattr(sweep, "TASK_SECONDS", 0)
+    monkeypatch.setattr(dispatch, "TASK_SECONDS", 0)
     submitted, first = [], []
     client = opened.cluster.client
     submit, add = client.submit, sweep._Collector.add
@@ -342,7 +342,7 @@ def test_enough_is_in_flight_for_the_workers_that_a_cluster_may_grow_to(opened, 
     somewhere = ClusterFile(kind="address")
     _, _, report = solve_points("toy", "measure", axes, Cache(data / "cache"), cluster=somewhere)
     assert report.computed == len(submitted) == 40
-    assert first[0] == 10 * sweep.IN_FLIGHT_PER_WORKER
+    assert first[0] == 10 * dispatch.IN_FLIGHT_PER_WORKER
 
 
 def test_workers_of_a_job_find_the_systems_of_their_driver(monkeypatch):

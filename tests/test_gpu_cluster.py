@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from phasesweep import sweep
+from phasesweep import dispatch, sweep
 from phasesweep.api import solve_points
 from phasesweep.cache import Cache
 from phasesweep.cluster import ClusterFile, device, gpu, local, open_cluster
@@ -111,7 +111,7 @@ def test_batches_are_cut_to_where_they_are_solved(pair, data, monkeypatch, devic
     def tasks(batches, *_):
         raise Cut({len(batch) for batch in batches})
 
-    monkeypatch.setattr(sweep, "_tasks", tasks)
+    monkeypatch.setattr(dispatch, "_tasks", tasks)
     with pytest.raises(Cut) as cut:
         run_on(pair, points(devices, megabytes=500), data, monkeypatch)
     assert cut.value.args == ({together},)

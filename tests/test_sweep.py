@@ -24,7 +24,7 @@ LOCAL = ClusterFile(workers=2, memory=2**29)
 # A driver that flushes often, so that a short run has many flushes.
 DRIVER = (  # a shell's background job ignores Ctrl-C, and so would its children
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "import phasesweep.sweep as s; s.FLUSH_ROWS = 20; s.TASK_SECONDS = 0.2; "
+    "import phasesweep.sweep as s, phasesweep.dispatch as d; s.FLUSH_ROWS = 20; d.TASK_SECONDS = 0.2; "
     "from phasesweep.cli import main; main()"
 )
 

@@ -133,8 +133,8 @@ def test_watch_from_another_process(tmp_path, phasesweep):
         "system: toy\nmethods: {measure: {dimension: 16, alpha: 1, seed: {count: 900}, pause: 0.05}}"
     )
     driver = (
-        "import phasesweep.sweep as s, phasesweep.progress as p; s.FLUSH_ROWS = 20; "
-        "s.TASK_SECONDS = 0.2; p.ANNOUNCE_AFTER_SECONDS = p.ANNOUNCE_EVERY_SECONDS = 0.2; "
+        "import phasesweep.sweep as s, phasesweep.dispatch as d, phasesweep.progress as p; s.FLUSH_ROWS = 20; "
+        "d.TASK_SECONDS = 0.2; p.ANNOUNCE_AFTER_SECONDS = p.ANNOUNCE_EVERY_SECONDS = 0.2; "
         "from phasesweep.cli import main; main()"
     )
     cluster = tmp_path / "cluster.yaml"

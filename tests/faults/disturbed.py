@@ -31,8 +31,8 @@ SNAKEMAKE_TASK = 8
 IN_FLIGHT = 3 * WORKERS
 # A driver that flushes often, and whatever the disk costs.
 DRIVER = (
-    f"import phasesweep.sweep as s; s.FLUSH_ROWS = {FLUSH_ROWS}; s.FLUSH_SHARE = 1.0; "
-    "s.TASK_SECONDS = 0.5; from phasesweep.cli import main; main()"
+    f"import phasesweep.sweep as s, phasesweep.dispatch as d; s.FLUSH_ROWS = {FLUSH_ROWS}; s.FLUSH_SHARE = 1.0; "
+    "d.TASK_SECONDS = 0.5; from phasesweep.cli import main; main()"
 )
 LOST = {
     "worker": IN_FLIGHT * SEED_POINTS,

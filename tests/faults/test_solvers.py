@@ -12,7 +12,7 @@ import threading
 import numpy as np
 import pytest
 
-from phasesweep import bounds, sweep
+from phasesweep import bounds, dispatch, sweep
 from phasesweep.api import solve_points
 from phasesweep.cache import Cache
 from phasesweep.cluster import ClusterFile
@@ -50,7 +50,7 @@ def rows_of(blocks) -> dict[float, tuple[str, str]]:
     ],
 )
 def test_a_fault_is_pinned_to_its_point(data, monkeypatch, method, fault, message):
-    monkeypatch.setattr(sweep, "machine_memory", lambda: 2**28)
+    monkeypatch.setattr(dispatch, "machine_memory", lambda: 2**28)
     limits = Limits(seconds=0.2 if fault == "hang" else 30)
     axes = {"alpha": ALPHA, "fault": fault}
     axes |= {"dimension": 16, "seed": 0} if method == "measure" else {}
@@ -104,7 +104,7 @@ def test_workers_that_hang_are_ended_and_replaced(data, monkeypatch):
     """Asleep, and in compiled code that never lets go of the interpreter (and, in the long version,
     taking memory without end)."""
     monkeypatch.setattr(sweep, "SMALL_SECONDS", 0.0)
-    monkeypatch.setattr(sweep, "TASK_SECONDS", 0.5)
+    monkeypatch.setattr(dispatch, "TASK_SECONDS", 0.5)
     faults = ["hang", "spin", *(["memory"] if LONG else [])]
     axes = {"alpha": [0.2, 0.6], "fault": faults, "pause": 0.5}
     cluster = ClusterFile(workers=2, memory=2**29)
