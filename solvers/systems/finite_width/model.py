@@ -7,7 +7,7 @@ import math
 from solvers.axes import Choice, File, Integer, Real, canonical_float
 from solvers.contract import Limit, Observable, System
 from solvers.systems.finite_width import ensemble_declarations
-from solvers.systems.infinite_width.activations import ACTIVATIONS
+from solvers.systems.infinite_width.model import system as infinite_width
 
 _TWO = ("input_1", "input_2")
 _FOUR = ("input_1", "input_2", "input_3", "input_4")
@@ -64,22 +64,10 @@ system = System(
     "finite_width",
     title="Wide networks: first corrections in depth/width",
     axes={
-        "activation": Choice(*ACTIVATIONS, description="activation function"),
-        "depth": Integer("number of layers of preactivations", low=1, symbol="L"),
-        "c_b": Real("variance of a bias", low=0, default=0.0, symbol="C_b"),
-        "c_w": Real("variance of a weight times the fan-in", low=0, open="low", symbol="C_W"),
-        "lambda_b": Real(
-            "learning rate of a bias in units of the step size",
-            low=0,
-            default=1.0,
-            symbol=r"\lambda_b",
-        ),
-        "lambda_w": Real(
-            "learning rate of a weight times the fan-in, in units of the step size",
-            low=0,
-            default=1.0,
-            symbol=r"\lambda_W",
-        ),
+        **{
+            name: infinite_width.axes[name]
+            for name in ("activation", "depth", "c_b", "c_w", "lambda_b", "lambda_w")
+        },
         "inputs": File(
             "one input of a given norm, or a file with one row an input",
             names=("inputs",),
@@ -110,14 +98,7 @@ system = System(
             description="gradient flow, or full-batch steps of a finite size",
             default="gradient_flow",
         ),
-        "step_size": Real(
-            "step size of gradient descent, on the summed loss",
-            low=0,
-            open="low",
-            symbol=r"\eta",
-            when={"algorithm": ("gradient_descent",)},
-            otherwise=1.0,
-        ),
+        "step_size": infinite_width.axes["step_size"],
         **ensemble_declarations.AXES,
     },
     observables={
