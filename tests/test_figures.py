@@ -14,6 +14,7 @@ import xarray as xr
 from phasesweep import figures
 from phasesweep.errors import UserError
 from phasesweep.figures import curves, plan, style
+from phasesweep.seal import seal
 from tests.figure_trees import (
     capacity_tree,
     lines_of,
@@ -222,6 +223,7 @@ def root(tmp_path):
 
     with pytest.warns(UserWarning, match="onsolidated"):
         zarr.consolidate_metadata(str(folder / ".windows.1"))
+    seal(folder / ".windows.1")
     (folder / "windows").symlink_to(".windows.1")
     return tmp_path / "data"
 

@@ -62,7 +62,8 @@ def open_cluster(
     # A lost worker is a normal event; its story belongs to the manifest, not to the terminal.
     for name in list(logging.root.manager.loggerDict):
         if name.split(".")[0] == "distributed":
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+            # A scheduler whose workers heard Ctrl-C first is even critical of it.
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     limits = thread_limits(file.threads)
     with (
         _environment(limits),

@@ -38,7 +38,7 @@ def open_local(file: ClusterFile, data: Path, needs: float) -> Iterator[Cluster]
                 memory_limit=memory,
                 host=LOOPBACK,
                 dashboard_address=f"{LOOPBACK}:0",
-                silence_logs=logging.CRITICAL,
+                silence_logs=logging.CRITICAL + 1,
                 **encryption(stack, file, data),
             )
         )

@@ -129,7 +129,7 @@ def test_files_cut_short_or_from_another_version_are_named(written):
         assert harmless_or_named(cache, path, before)
     for old, new, kind in (
         (b"phasesweep-segment-2:", b"phasesweep-segment-3:", "foreign"),
-        (b'"format": 1', b'"format": 9', "damaged"),
+        (b'"format": 2', b'"format": 9', "damaged"),
     ):
         path.write_bytes(whole.replace(old, new))
         [finding] = Cache(cache.root).verify(set_aside=False).findings
