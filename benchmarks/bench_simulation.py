@@ -54,7 +54,7 @@ def plain_gamp(alpha: float, dimension: int, tolerance: float = 1e-5, steps: int
 def product_rates(dimension: int, columns: int, repeats: int) -> None:
     """Single-precision arithmetic of lockstep products, beside the library's on a square one."""
     rng = np.random.default_rng(0)
-    rows = lockstep.CPU_BLOCK * -(-dimension // lockstep.CPU_BLOCK)
+    rows = lockstep.whole_tiles(dimension)
     matrix = rng.standard_normal((rows, dimension), np.float32)
     square = matrix[:dimension]
     thin = rng.standard_normal((dimension, columns), np.float32)

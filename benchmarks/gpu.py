@@ -77,7 +77,7 @@ def products(xp: Any, dimension: int, points: int, repeats: int) -> None:
     square = stream.normals(0, dimension, dimension, xp=xp, dtype=np.float32)
     own = 2e-9 * dimension**3 / seconds(lambda: square @ square, xp, repeats)
     print(f"square product of {dimension}: {own:12,.0f} Gflop/s")
-    rows = lockstep.GPU_BLOCK * max(1, 2 * dimension // lockstep.GPU_BLOCK)
+    rows = lockstep.whole_tiles(2 * dimension)
     matrix = stream.normals(0, rows, dimension, xp=xp, dtype=np.float32)
     for count in sorted({1, 8, points}):
         thin = stream.normals(0, count, dimension, xp=xp, dtype=np.float32).T

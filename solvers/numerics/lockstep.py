@@ -27,12 +27,12 @@ import array_api_compat
 import numba
 import numpy as np
 
-CPU_BLOCK = 240
-"""Rows of a block on a CPU: a multiple of `_TILE`."""
-GPU_BLOCK = 8192
+TILE = 24
+"""Rows that stay in the second-level cache while all columns pass over them: a matrix must have a
+multiple of them."""
+CPU_BLOCK, GPU_BLOCK = 40 * TILE, 8192
+"""Rows that are answered together: few calls, and on a CPU a part of the third-level cache."""
 
-_TILE = 24
-"""Rows that stay in the second-level cache while all columns pass over them."""
 _LANES = 4
 """Columns that a kernel takes at a time."""
 
@@ -41,9 +41,9 @@ _jit = numba.njit(
 )
 
 
-def block_rows(xp: Any) -> int:
-    """Rows of a block of this array namespace; a matrix must have a multiple of them."""
-    return CPU_BLOCK if array_api_compat.is_numpy_namespace(xp) else GPU_BLOCK
+def whole_tiles(rows: int) -> int:
+    """`rows`, rounded up to a multiple of `TILE`."""
+    return TILE * -(-rows // TILE)
 
 
 def products(
@@ -51,15 +51,16 @@ def products(
 ) -> Iterator[tuple[slice, np.ndarray, Any]]:
     """Blocks of matrix·columns, in one reading of the matrix.
 
-    `matrix` (whole blocks of rows, dimension), `columns` (dimension, n), `rows` (n,) on the host:
+    `matrix` (whole tiles of rows, dimension), `columns` (dimension, n), `rows` (n,) on the host:
     how many rows each column sees. Yields the rows of a block, which columns see any of them (host
     positions, most rows first), and their products (rows of the block, those columns).
     """
-    order, block = np.argsort(-rows, kind="stable"), block_rows(xp)
+    order, end = np.argsort(-rows, kind="stable"), whole_tiles(int(rows.max(initial=0)))
     numpy = array_api_compat.is_numpy_namespace(xp)
+    block = CPU_BLOCK if numpy else GPU_BLOCK
     sorted_columns = _padded(columns.T[order]) if numpy else columns[:, xp.asarray(order)]
-    for start in range(0, int(rows.max(initial=0)), block):
-        part = matrix[start : start + block]
+    for start in range(0, end, block):
+        part = matrix[start : min(start + block, end)]
         count = int(np.count_nonzero(rows > start))
         if numpy:
             some = sorted_columns[: _up(count)]
@@ -125,8 +126,8 @@ def _dots(matrix, columns, product):
     """product[r, c] = matrix[r] · columns[c]; columns (a multiple of four, dimension)."""
     rows, dimension = matrix.shape
     zero = matrix.dtype.type(0)
-    for first in range(0, rows, _TILE):
-        stop = min(first + _TILE, rows)
+    for first in range(0, rows, TILE):
+        stop = min(first + TILE, rows)
         for c in range(0, len(columns), 4):
             w0, w1, w2, w3 = columns[c], columns[c + 1], columns[c + 2], columns[c + 3]
             for p in range(first, stop, 3):
@@ -164,11 +165,11 @@ def _dots(matrix, columns, product):
 def _sums(matrix, factors, total):
     """total[c] += Σ_r factors[c, r] matrix[r]; four rows at a time, `factors` (columns, rows)."""
     rows, dimension = matrix.shape
-    for first in range(0, rows, _TILE):
+    for first in range(0, rows, TILE):
         for c in range(0, len(factors), 4):
             t0, t1, t2, t3 = total[c], total[c + 1], total[c + 2], total[c + 3]
             f0, f1, f2, f3 = factors[c], factors[c + 1], factors[c + 2], factors[c + 3]
-            for r in range(first, min(first + _TILE, rows), 4):
+            for r in range(first, min(first + TILE, rows), 4):
                 x0, x1, x2, x3 = matrix[r], matrix[r + 1], matrix[r + 2], matrix[r + 3]
                 a0, a1, a2, a3 = f0[r], f0[r + 1], f0[r + 2], f0[r + 3]
                 b0, b1, b2, b3 = f1[r], f1[r + 1], f1[r + 2], f1[r + 3]

@@ -19,7 +19,7 @@ class Instance:
 
     `design` (rows, dimension), independent entries of mean 0 and variance 1/dimension; `teacher`
     (dimension, 1), or (dimension, points) where the prior has a parameter; `labels` (rows, points).
-    Rows are padded to whole blocks by further rows of the same endless design. `samples` (points,)
+    Rows are padded to whole tiles by further rows of the same endless design. `samples` (points,)
     says how many rows a point has.
     """
 
@@ -48,8 +48,7 @@ class Instance:
         exactly, and the label does not hang on rounding.
         """
         samples = np.floor(alpha * dimension + 0.5).astype(np.int64)
-        block = lockstep.block_rows(xp)
-        rows = max(block, -block * (-int(samples.max(initial=0)) // block))
+        rows = lockstep.whole_tiles(max(1, int(samples.max(initial=0))))
 
         def stream(name: str) -> Stream:
             return Stream("glm_bayes", seed, dimension, name)
