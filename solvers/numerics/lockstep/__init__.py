@@ -1,0 +1,96 @@
+"""Lockstep products: one matrix X, and many columns that each see a prefix of its rows.
+
+Points that share an instance advance together, so that X is read once an iteration for all of them:
+
+    u = X·w for every column w,        then        X^T f(u),
+
+a block of rows at a time, while the block is in the cache. A column with fewer rows drops out of
+the later blocks, so a nested grid of alphas wastes nothing.
+
+**On a CPU** the products are compiled (`thin`), a tile of rows at a time.
+
+**Elsewhere** (a GPU) a few large library products do the same (`device`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from solvers.numerics.lockstep import device
+from solvers.numerics.lockstep.thin import TILE, dots, padded, sums, up
+
+CPU_BLOCK, GPU_BLOCK = 40 * TILE, 8192
+"""Rows that are answered together: few calls, and on a CPU a part of the third-level cache."""
+
+
+def whole_tiles(rows: int) -> int:
+    """`rows`, rounded up to a multiple of `TILE`."""
+    return TILE * -(-rows // TILE)
+
+
+def products(
+    matrix: Any, columns: Any, rows: np.ndarray, *, xp: Any
+) -> Iterator[tuple[slice, np.ndarray, Any]]:
+    """Blocks of matrix·columns, in one reading of the matrix.
+
+    `matrix` (whole tiles of rows, dimension), `columns` (dimension, n), `rows` (n,) on the host:
+    how many rows each column sees. Yields the rows of a block, which columns see any of them (host
+    positions, most rows first), and their products (rows of the block, those columns).
+    """
+    order, end = np.argsort(-rows, kind="stable"), whole_tiles(int(rows.max(initial=0)))
+    numpy = array_api_compat.is_numpy_namespace(xp)
+    block = CPU_BLOCK if numpy else GPU_BLOCK
+    sorted_columns = padded(columns.T[order]) if numpy else columns[:, xp.asarray(order)]
+    for start in range(0, end, block):
+        part = matrix[start : min(start + block, end)]
+        count = int(np.count_nonzero(rows > start))
+        if numpy:
+            some = sorted_columns[: up(count)]
+            product = np.empty((len(part), len(some)), dtype=part.dtype)
+            dots(part, some, product)
+        else:
+            product = device.dots(part, sorted_columns[:, :count])
+        yield slice(start, start + len(part)), order[:count], product[:, :count]
+
+
+def read(
+    matrix: Any,
+    columns: Any,
+    rows: np.ndarray,
+    respond: Callable[[slice, np.ndarray, Any], Any],
+    *,
+    xp: Any,
+) -> Any:
+    """X^T f(X·columns), shape (dimension, n), in one reading of the matrix.
+
+    Arguments as in `products`; `respond(rows, which, product)` returns f for the columns `which` of
+    a block, in the shape of the product, with zeros in the rows that a column does not see.
+    """
+    count, dimension = columns.shape[1], matrix.shape[1]
+    numpy = array_api_compat.is_numpy_namespace(xp)
+    total = xp.zeros((up(count) if numpy else count, dimension), dtype=matrix.dtype)
+    order = np.argsort(-rows, kind="stable")
+    for block, which, product in products(matrix, columns, rows, xp=xp):
+        answer = respond(block, which, product)
+        if numpy:
+            sums(matrix[block], padded(answer.T), total)
+        else:
+            device.sums(matrix[block], answer, total[: len(which), :])
+    gathered = xp.empty((dimension, count), dtype=matrix.dtype)
+    gathered[:, xp.asarray(order)] = total[:count].T
+    return gathered
+
+
+def column_sums(array: Any, xp: Any) -> np.ndarray:
+    """Sums over the rows in double precision, on the host, in an order no other column can change.
+
+    NumPy adds a lone column, or one in Fortran order, pairwise, and rows of several one by one.
+    """
+    count = array.shape[1]
+    padded = xp.zeros((array.shape[0], count + 1), dtype=xp.float64)
+    padded[:, :count] = array
+    return np.asarray(array_api_compat.to_device(xp.sum(padded, axis=0)[:count], "cpu"))
