@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numba
 import numpy as np
 
 PARAMETERS: tuple[str, ...] = ("noise",)
@@ -70,6 +71,14 @@ def denoise(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> tu
     inverse = 1.0 / (variance + noise)
     g = (label - omega) * inverse
     return g, inverse + xp.zeros_like(g)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def respond(label, omega, total, g, curvature):
+    """`denoise` into given arrays, all of them flat; `total` is T."""
+    for i in range(len(label)):
+        inverse = np.float32(1) / total[i]
+        g[i], curvature[i] = (label[i] - omega[i]) * inverse, inverse
 
 
 def log_normalisation(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> Any:

@@ -25,9 +25,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numba
 import numpy as np
 import scipy.special
 
+from solvers.numerics.hazard import hazard as compiled_hazard
 from solvers.numerics.special import special
 
 PARAMETERS: tuple[str, ...] = ("noise",)
@@ -119,6 +121,15 @@ def denoise(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> tu
     far = xp.maximum(x, 1.0)
     curvature = xp.where(x > 50.0, 1.0 - 1.0 / (far * far), h * (h - x))
     return label * h * inverse, curvature / total
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def respond(label, omega, total, g, curvature):
+    """`denoise` into given arrays, all of them flat and of single precision; `total` is T."""
+    for i in range(len(label)):
+        inverse = np.float32(1) / np.sqrt(total[i])
+        h, slope = compiled_hazard(-label[i] * omega[i] * inverse)
+        g[i], curvature[i] = label[i] * h * inverse, slope * inverse * inverse
 
 
 def log_normalisation(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> Any:

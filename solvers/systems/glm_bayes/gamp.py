@@ -7,6 +7,7 @@ import numpy as np
 from solvers.axes import Integer, Real
 from solvers.contract import Status
 from solvers.numerics.lockstep import column_sums
+from solvers.systems.glm_bayes import fused
 from solvers.systems.glm_bayes.declaration import system
 from solvers.systems.glm_bayes.gamp_cost import COST
 from solvers.systems.glm_bayes.instance import Instance, on_device
@@ -28,7 +29,7 @@ _ROUNDING = 2.0
 
 
 @system.simulation(
-    version=3,
+    version=4,
     gives=(
         "overlap",
         "self_overlap",
@@ -241,8 +242,28 @@ def _note(record, step, model, instance, state, active, xp):
 
 def _pass(model, instance, state, active, xp, dtype):
     """One reading of the design: new A, B and the number of informative samples of `active`."""
-    points = len(instance.samples)
-    first, size, second = np.zeros(points), np.zeros(points), np.zeros(points)
+    mean = state.mean[:, xp.asarray(active)]
+    if fused.applies(model.channel, mean, xp):
+        gathered, moments = fused.read(
+            *(model.channel, instance.design, instance.labels, state.output),
+            points=active,
+            samples=instance.samples[active],
+            mean=mean,
+            variance=np.maximum(state.variance, state.smallest)[active],
+            **model.take(active).channel_parameters,
+        )
+    else:
+        gathered, moments = _read(model, instance, state, active, mean, xp, dtype)
+    first, size, second = moments
+    informative = np.divide(size**2, second, out=np.zeros(len(active)), where=second > 0)
+    onsager = first / instance.dimension
+    field = xp.asarray(onsager, dtype=dtype) * mean + gathered
+    return np.maximum(onsager, 0.0), field, informative
+
+
+def _read(model, instance, state, active, mean, xp, dtype):
+    """X^T g and the sums of -∂g, |∂g| and (∂g)² of `active`; `fused` in arrays."""
+    moments = np.zeros((3, len(instance.samples)))
 
     def respond(rows, group, product):
         given = state.channel_arguments(model, group, xp=xp, dtype=dtype)
@@ -256,14 +277,10 @@ def _pass(model, instance, state, active, xp, dtype):
         g = instance.only_asked(rows, group, g, xp=xp)
         state.output[rows, columns] = g
         curvature = xp.astype(instance.only_asked(rows, group, curvature, xp=xp), xp.float64)
-        first[group] += column_sums(curvature, xp)
-        size[group] += column_sums(xp.abs(curvature), xp)
-        second[group] += column_sums(curvature * curvature, xp)
+        for moment, values in zip(
+            moments, (curvature, xp.abs(curvature), curvature * curvature), strict=True
+        ):
+            moment[group] += column_sums(values, xp)
         return g
 
-    mean = state.mean[:, xp.asarray(active)]
-    gathered = instance.read(active, mean, respond, xp=xp)
-    informative = np.divide(size**2, second, out=np.zeros(points), where=second > 0)
-    onsager = first[active] / instance.dimension
-    field = xp.asarray(onsager, dtype=dtype) * mean + gathered
-    return np.maximum(onsager, 0.0), field, informative[active]
+    return instance.read(active, mean, respond, xp=xp), moments[:, active]
