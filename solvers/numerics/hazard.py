@@ -23,6 +23,8 @@ import numba
 import numpy as np
 from numba.extending import intrinsic
 
+from solvers.numerics.compiled import jit
+
 LOWEST = -13.1
 """Below, h < 3e-38 is taken as zero: it leaves the normal numbers of single precision."""
 
@@ -91,7 +93,7 @@ _density = _polynomial(
 )
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@jit(forceinline=True)
 def hazard(x):
     """h(x) and h(x)(h(x) - x) = h'(x) of a float32, to relative 3e-7; h is zero below LOWEST."""
     half, four, lowest = _f32(0.5), _f32(4), _f32(-LOWEST)

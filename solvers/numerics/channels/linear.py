@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
+
+from solvers.numerics.compiled import jit
 
 PARAMETERS: tuple[str, ...] = ("noise",)
 LABELS = "real"
@@ -73,7 +74,7 @@ def denoise(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> tu
     return g, inverse + xp.zeros_like(g)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@jit
 def respond(label, omega, total, g, curvature):
     """`denoise` into given arrays, all of them flat; `total` is T."""
     for i in range(len(label)):

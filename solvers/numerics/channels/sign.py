@@ -25,10 +25,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 import scipy.special
 
+from solvers.numerics.compiled import jit
 from solvers.numerics.hazard import hazard as compiled_hazard
 from solvers.numerics.special import special
 
@@ -123,7 +123,7 @@ def denoise(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> tu
     return label * h * inverse, curvature / total
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@jit
 def respond(label, omega, total, g, curvature):
     """`denoise` into given arrays, all of them flat and of single precision; `total` is T."""
     for i in range(len(label)):

@@ -11,8 +11,9 @@ the others, to the last bit. They use one thread: a machine is filled by one pro
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from solvers.numerics.compiled import jit
 
 TILE = 24
 """Rows that stay in the second-level cache while all columns pass over them: a matrix must have a
@@ -21,10 +22,8 @@ multiple of them."""
 LANES = 4
 """Columns that a kernel takes at a time, unless there is one only."""
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
-_reducing = numba.njit(
-    cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}
-)
+_jit = jit(fastmath={"contract", "nsz"})
+_reducing = jit(fastmath={"contract", "reassoc", "nsz"})
 
 
 @_jit

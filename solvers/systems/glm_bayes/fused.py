@@ -15,16 +15,14 @@ from __future__ import annotations
 from typing import Any
 
 import array_api_compat
-import numba
 import numpy as np
 
 from solvers.numerics.channels import linear, sign
+from solvers.numerics.compiled import jit
 from solvers.numerics.lockstep.thin import TILE, dots, padded, sums, up
 
 _SIGN, _LINEAR = range(2)
 _KINDS = {sign: _SIGN, linear: _LINEAR}
-
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 def applies(channel: Any, array: Any, xp: Any) -> bool:
@@ -64,7 +62,7 @@ def read(
     return gathered, sums_
 
 
-@_jit
+@jit
 def _read(kind, design, labels, output, points, samples, columns, variance, noise, total, moments):
     """The tiles; everything of the columns stands in their order, most samples first."""
     count, size = len(points), TILE * len(columns)
