@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.special import erfcx
 
 from benchmarks.common import arguments, compare
+from phasesweep.batches import cut
 from phasesweep.grid import expand
 from phasesweep.sweepfile import single_method
 from solvers.contract import load_system
@@ -16,12 +19,11 @@ from solvers.systems.glm_bayes import fused
 
 
 def columns(system: str, method: str, **axes: object) -> tuple:
-    """(method, its values as one batch) for one instance and a list of alphas."""
+    """(method, number of points, their values as one batch) for the points of one instance."""
     declared = load_system(system).methods[method]
     points = expand(single_method(declared, axes, "benchmark"), lambda *_: np.zeros(0))
-    values = {n: points.columns[n] for n in declared.columns}
-    values |= {n: points.value(n, 0) for n in declared.single}
-    return declared, len(points), values
+    (batch,) = cut(points, memory=math.inf, seconds=math.inf)
+    return declared, len(batch), batch.values
 
 
 def one_by_one(method, count: int, values: dict) -> None:
@@ -50,6 +52,29 @@ def plain_gamp(alpha: float, dimension: int, tolerance: float = 1e-5, steps: int
         if change < tolerance:
             break
     return float(mean @ teacher) / dimension
+
+
+def both_starts(dimension: int, alphas: list[float]) -> None:
+    """GAMP from both starts: one batch of both words, beside one of each.
+
+    With noise, since a start that knows binary weights ends at once without.
+    """
+    axes = {
+        "prior": "rademacher", "noise": 0.1, "alpha": alphas, "dimension": dimension, "seed": 0
+    }  # fmt: skip
+    words = ("uninformed", "informed")
+    gamp, count, together = columns("glm_bayes", "gamp", initialization=list(words), **axes)
+    apart = [columns("glm_bayes", "gamp", initialization=word, **axes) for word in words]
+    compare(
+        f"GAMP, dimension {dimension}, {len(alphas)} noisy alphas up to 2, both starts",
+        ("one batch (phasesweep)", lambda: gamp(count, together)),
+        (
+            "a batch for each start",
+            lambda: [method(part, values) for method, part, values in apart],
+        ),
+        work=count,
+        unit="points",
+    )
 
 
 def response(labels: np.ndarray, omega: np.ndarray) -> np.ndarray:
@@ -131,6 +156,7 @@ def main() -> None:
             unit="points",
             repeats=1,
         )
+    both_starts(given.dimension * 2 // 3, alphas[1::2])
     for count in (1, 4, 8, 32):
         reading_rates(given.dimension, count, given.repeats)
     spins = max(given.spins, 16) if given.short else given.spins

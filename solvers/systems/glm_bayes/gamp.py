@@ -44,6 +44,7 @@ _ROUNDING = 2.0
     ),
     size="dimension",
     shares=("dimension", "seed", "iterations"),
+    varies=("initialization",),
     devices=("cpu", "gpu"),
     axes={
         "tolerance": Real(
@@ -85,8 +86,8 @@ def gamp(
 
     and A, B keep a share `damping` of their previous values. A estimates alpha E g^2 >= 0: where
     the sum over samples is negative, which only channels that are not log-concave in z allow (abs,
-    door, noisy relu), the weights see A = 0. All points of a batch advance in lockstep on one
-    instance, and iteration t has the overlap of state evolution at t up to O(1/√d).
+    door, noisy relu), the weights see A = 0. All points of a batch, of either start, advance in
+    lockstep on one instance, and iteration t has the overlap of state evolution at t up to O(1/√d).
 
     **Starts.** Informed: A = s, B = s w + √s Z with s = 100. Uninformed: A = B = 0, except where
     that is a fixed point, for even channels (abs, door: P(y | z) = P(y | -z)). There the symmetry
