@@ -32,9 +32,10 @@ static uint3 gridDim, blockDim, blockIdx, threadIdx;
 inline int __float_as_int(float x) { int y; memcpy(&y, &x, sizeof y); return y; }
 inline float __int_as_float(int x) { float y; memcpy(&y, &x, sizeof y); return y; }
 inline double erfcx(double x) {
-    const long double y = x, q = y * y;
-    if (x < 30) return double(expl(q) * erfcl(y));
-    return double((1 - (1 - (1 - 5 / (2 * q)) * 3 / (2 * q)) / (2 * q)) / (y * sqrtl(acosl(-1.0L))));
+    if (x < 3) return exp(x * x) * erfc(x);
+    double tail = x;  // a continued fraction
+    for (int k = 100; k > 0; --k) tail = x + 0.5 * k / tail;
+    return 1 / (tail * sqrt(3.141592653589793));
 }
 inline float erfcx(float x) { return float(erfcx(double(x))); }
 """
@@ -166,7 +167,10 @@ class ElementwiseKernel:
         (real,) = {array.dtype for array in arrays}
         self.launches.append((self.name, arrays))
         shape = np.broadcast_shapes(*(array.shape for array in arrays))
-        given = [np.array(np.broadcast_to(np.asarray(x, dtype=real), shape)) for x in arguments]
+        given = [
+            np.ascontiguousarray(np.broadcast_to(np.asarray(x, dtype=real), shape))
+            for x in arguments
+        ]
         made = [np.empty(shape, dtype=real) for _ in self.made]
         library = build(self.text(real.name), self.folder)
         pointers = (ctypes.c_void_p(array.ctypes.data) for array in given + made)

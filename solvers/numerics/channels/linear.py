@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from solvers.numerics.compiled import jit
+from solvers.numerics.cuda.fused import fused
 
 PARAMETERS: tuple[str, ...] = ("noise",)
 LABELS = "real"
@@ -67,6 +68,7 @@ def measured_errors(
     return np.full_like(total, np.nan), total
 
 
+@fused("linear_channel")
 def denoise(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> tuple[Any, Any]:
     """g = (y - omega)/T and -∂g = 1/T."""
     inverse = 1.0 / (variance + noise)

@@ -29,6 +29,7 @@ import numpy as np
 import scipy.special
 
 from solvers.numerics.compiled import jit
+from solvers.numerics.cuda.fused import fused
 from solvers.numerics.hazard import hazard as compiled_hazard
 from solvers.numerics.special import special
 
@@ -108,6 +109,7 @@ def measured_errors(
     return np.arccos(np.clip(cosine, -1.0, 1.0)) / math.pi, label
 
 
+@fused("sign_channel")
 def denoise(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> tuple[Any, Any]:
     """g = y h(x)/√T and -∂g = h(x)(h(x) - x)/T at x = -y·omega/√T, T = variance + noise.
 
