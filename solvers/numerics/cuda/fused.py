@@ -58,6 +58,7 @@ def _kernel(name: str, order: tuple[str, ...], xp: Any) -> Any:
         f"{name}({', '.join(order)}, first, second)",
         f"fused_{name}",
         preamble="".join(text(part) for part in _TEXTS),
+        options=("--fmad=false",),
     )
 
 

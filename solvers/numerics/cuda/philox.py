@@ -5,17 +5,20 @@ operation, in float32 and float64; float16 is the float32 number, rounded to nea
 compiled without fused multiply-add: roundings are then those of IEEE 754 on both sides, and every
 number has the same bits on a device and on a CPU.
 
-**Cost.** A thread makes the four numbers of a Philox call; nothing is written but the numbers. The
-eight calls of a tile store eight neighbours at once, 32 bytes in float32: whole sectors of a
-device's memory (half sectors in float16, which its cache joins). A call has 20 products of 32-bit
-integers to 64 bits, and for float32 normals some 90 operations in floating point, two divisions and
-two roots: about 230 instructions in all, 58 a number, in 20 (uniforms) to 35 (float32 normals) and
-46 (float64 normals) registers on compute capability 9.0. An ESTIMATE from these counts, not a
-measurement: on 132 multiprocessors at 1.7 GHz that issue four instructions for 32 threads each
-clock, 5e11 float32 normals a second, bound by the rate of instructions, of which the integer
-products are a third of the limit; 80,000 x 40,000 in 6 ms. Uniforms and signs are bound by memory,
-and float64 normals by the rate of double precision: half as fast where it is half of that of single
-precision, some 50 times slower on a device for graphics.
+**Cost.** A thread makes the four numbers of a Philox call, row after row; nothing is written but
+the numbers. The eight calls of a tile store eight neighbours at once, 32 bytes in float32: whole
+sectors of a device's memory (half sectors in float16, which its cache joins). In the machine code
+for compute capability 9.0 the loop over rows has, for each call, 19 products of 32-bit integers to
+64 bits and in all 72 instructions for signs, 74 for uniforms, 261 for float32 normals (some 120 of
+them floating-point arithmetic, two divisions and two roots among it; multiply-add would save a
+tenth) and 512 for float64 normals (186 in double precision), in 20 to 46 registers, none spilled.
+
+An ESTIMATE from these counts, not a measurement, for 132 multiprocessors at 1.7 GHz that issue 128
+instructions a clock: float32 normals are bound by the rate of instructions, 65 a number, at 4e11 a
+second, 80,000 x 40,000 in 8 ms. The integer products alone, at a quarter of that rate, would allow
+three times as many. Signs and uniforms, at 19 instructions a number, come to the rate at which
+memory takes them. float64 normals are half as fast where double precision is, and some 50 times
+slower on a device for graphics.
 """
 
 from __future__ import annotations
