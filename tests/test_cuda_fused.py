@@ -167,7 +167,7 @@ def test_message_passing_on_a_device(prior, channel, xp, monkeypatch):
         "kappa": np.array([0.6, 0.6, 0.7]),
         "noise": np.array([0.2, 0.1, 0.3]),
         "design": "gaussian",
-        "initialization": "informed",
+        "initialization": np.full(3, "informed"),
         "dimension": 80,
         "seed": 3,
         "iterations": 4,
