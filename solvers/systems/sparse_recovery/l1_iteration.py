@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from solvers.numerics.lockstep import column_sums
+from solvers.numerics.lockstep import all_column_sums, column_sums
 from solvers.systems.glm_bayes.instance import Instance, to_host
-from solvers.systems.glm_bayes.messages import inner
+from solvers.systems.glm_bayes.messages import inners
 from solvers.systems.sparse_recovery.certificate import Sums
 from solvers.systems.sparse_recovery.cut import cut
 from solvers.systems.sparse_recovery.primal_dual import PrimalDual, soft
@@ -87,8 +87,9 @@ def read(instance, state, active, xp):
         )
         z = gain * rest + kept * state.output[rows, where]
         state.output[rows, where] = z
-        for sums, term in ((dual, z * z), (miss, rest * rest), (work, label * z)):
-            sums[group] += column_sums(term, xp)
+        terms = all_column_sums((z * z, rest * rest, label * z), xp)
+        for sums, term in zip((dual, miss, work), terms, strict=True):
+            sums[group] += term
         return z
 
     gathered = instance.read(active, estimate, respond, xp=xp)
@@ -98,7 +99,8 @@ def read(instance, state, active, xp):
     rest = gathered - xp.asarray(memory[active], dtype=dtype) * state.gathered[:, columns]
     with np.errstate(divide="ignore", invalid="ignore"):
         slower = np.minimum(1.0, dual[active] / state.dual[active])
-        gradient = np.sqrt(inner(rest, rest, xp) / inner(estimate, estimate, xp))
+        rest_norm, norm = inners([(rest, rest), (estimate, estimate)], xp)
+        gradient = np.sqrt(rest_norm / norm)
     state.pace[active] = np.where(first, _FIRST_PACE, slower)
     state.dual[active], state.miss[active] = dual[active], miss[active]
     state.gathered[:, columns] = gathered
