@@ -141,7 +141,10 @@ C_NAMES = {"float32": "float", "float64": "double"}
 class ElementwiseKernel:
     """`cupy.ElementwiseKernel`: one type T for all arrays, numbers of Python take it; broadcast."""
 
-    def __init__(self, folder, launches, in_params, out_params, operation, name, *, preamble=""):
+    def __init__(
+        self, folder, launches, in_params, out_params, operation, name, *, preamble="", options=()
+    ):
+        assert "--fmad=false" in options, "`build` has no fused multiply-add either"
         self.given, self.made = (
             [part.split() for part in parameters.split(",")]
             for parameters in (in_params, out_params)
