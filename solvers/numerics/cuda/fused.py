@@ -11,6 +11,9 @@ kernel is tested against; the formulas of one element stand in `channels.cu`, `d
 `priors.cu`. A choice that the function makes for a whole array to save time (no noise anywhere, no
 thin door) is made here for every element, so that the host is never asked. log Z and labels, which
 are needed once a run and not once an iteration, stay in array-API operations.
+
+CuPy makes a variant of the kernel for every layout of the arrays. Without fused multiply-add all
+round alike, so that a point's answer does not depend on the batch in which it was asked.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 `philox.cu` does what the compiled kernel of `solvers/numerics/philox.py` does, operation by
 operation, in float32 and float64; float16 is the float32 number, rounded to nearest even. It is
 compiled without fused multiply-add: roundings are then those of IEEE 754 on both sides, and every
-number has the same bits on a device and on a CPU.
+number has the same bits on a device and on a CPU. Tests run the text on a CPU; `tests/test_gpu.py`
+asks a device, which nobody has done so far.
 
 **Cost.** A thread makes the four numbers of a Philox call, row after row; nothing is written but
 the numbers. The eight calls of a tile store eight neighbours at once, 32 bytes in float32: whole
