@@ -14,7 +14,9 @@ from solvers.numerics import channels, priors
 from solvers.numerics.channels.door.laws import _NODE_WEIGHTS, _NODES
 from solvers.numerics.cuda import text
 from solvers.numerics.cuda.fused import _TEXTS
+from solvers.numerics.lockstep import device as products
 from solvers.numerics.random import Stream
+from tests.blas import Library
 from tests.cuda_host import device, nvrtc, on_device
 
 MODULES = {f"{name} channel": channels.load(name) for name in channels.names()}
@@ -159,6 +161,8 @@ def test_the_rule_of_a_door_is_that_of_its_laws():
 def test_message_passing_on_a_device(prior, channel, xp, monkeypatch):
     """`gamp` as a GPU runs it, on the instance that the CPU draws: nothing but rounding differs."""
     monkeypatch.setitem(sys.modules, "cupyx.scipy.special", scipy.special)
+    library = Library()
+    monkeypatch.setattr(products, "_cublas", library.blas)
     given = {
         "alpha": np.array([1.5, 2.5, 3.0]),
         "prior": prior,
@@ -182,6 +186,7 @@ def test_message_passing_on_a_device(prior, channel, xp, monkeypatch):
     found = gamp(xp=xp, **given)
     names = {launch[0] for launch in xp.launches[before:]}
     assert {"normals_float64", f"fused_{prior}_prior", f"fused_{channel}_channel"} <= names
+    assert library.calls
     for key, value in expected.items():
         np.testing.assert_allclose(found[key], value, rtol=1e-7, atol=1e-9, err_msg=key)
 
