@@ -12,10 +12,9 @@ from phasesweep.batches import cut
 from phasesweep.grid import expand
 from phasesweep.sweepfile import single_method
 from solvers.contract import load_system
-from solvers.numerics import lockstep
+from solvers.numerics import lockstep, one_pass
 from solvers.numerics.channels import sign
 from solvers.numerics.random import Stream
-from solvers.systems.glm_bayes import fused
 
 
 def columns(system: str, method: str, **axes: object) -> tuple:
@@ -92,7 +91,7 @@ def reading_rates(dimension: int, count: int, repeats: int) -> None:
     output, one = np.zeros((rows, count), np.float32), np.ones(count)
     ours = (
         "lockstep, response included (phasesweep)",
-        lambda: fused.read(
+        lambda: one_pass.read(
             *(sign, design, labels, output),
             points=np.arange(count),
             samples=np.full(count, rows),

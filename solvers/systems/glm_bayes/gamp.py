@@ -6,9 +6,9 @@ import numpy as np
 
 from solvers.axes import Integer, Real
 from solvers.contract import Status
+from solvers.numerics import one_pass
 from solvers.numerics.lockstep import all_column_sums
 from solvers.numerics.lockstep.held import Held
-from solvers.systems.glm_bayes import fused
 from solvers.systems.glm_bayes.declaration import system
 from solvers.systems.glm_bayes.gamp_cost import COST
 from solvers.systems.glm_bayes.instance import Instance, on_device
@@ -280,8 +280,8 @@ def _note(record, step, model, instance, state, active, xp):
 def _pass(model, instance, state, active, xp, dtype):
     """One reading of the design: new A, B and the number of informative samples of `active`."""
     mean = state.mean[:, xp.asarray(active)]
-    if instance.held.plain and fused.applies(model.channel, mean, xp):
-        gathered, moments = fused.read(
+    if instance.held.plain and one_pass.applies(model.channel, mean, xp):
+        gathered, moments = one_pass.read(
             *(model.channel, instance.design, instance.labels, state.output),
             points=active,
             samples=instance.samples[active],
@@ -299,7 +299,7 @@ def _pass(model, instance, state, active, xp, dtype):
 
 
 def _read(model, instance, state, active, mean, xp, dtype):
-    """X^T g and the sums of -∂g, |∂g| and (∂g)² of `active`; `fused` in arrays."""
+    """X^T g and the sums of -∂g, |∂g| and (∂g)² of `active`; `one_pass` in arrays."""
     moments = np.zeros((3, len(instance.samples)))
 
     def respond(rows, group, product):

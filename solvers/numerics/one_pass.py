@@ -1,13 +1,13 @@
-"""One compiled reading of the design on a CPU: products, responses, transposes, tile by tile.
+"""One compiled reading of a design on a CPU: products, responses, transposes, tile by tile.
 
 For a tile of rows, still in the second-level cache,
 
-    ω = X·ŵ - V g,      g, -∂g = response(y, ω),      X^T g += ...
+    ω = X·ŵ - margin - V g,      g, -∂g = response(y, ω),      X^T g += ...
 
-so that the design is read from memory once an iteration, and nothing of the size of the labels is
-written but g. Channels with a response that is compiled (`KINDS`) take this way in single
-precision; the others, other precisions and other devices take `lockstep.read`, which does the same
-in arrays.
+so that the design is read from memory once an iteration of message passing, and nothing of the size
+of the labels is written but g. Channels with a response that is compiled (`_KINDS`) take this way
+in single precision; the others, other precisions and other devices take `lockstep.read`, which does
+the same in arrays.
 """
 
 from __future__ import annotations
@@ -41,21 +41,24 @@ def read(
     mean: np.ndarray,
     variance: np.ndarray,
     noise: np.ndarray,
+    margin: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """X^T g, shape (dimension, len(points)), and sums over the samples, shape (3, len(points)).
 
     `design` (rows, dimension); `labels`, `output` (rows, all points), where `output`, g of the
     iteration before, is overwritten for `points`; `mean` (dimension, len(points)); `samples`,
-    `variance` and `noise` (len(points),). The sums are those of -∂g, |∂g| and (∂g)², in double
-    precision.
+    `variance`, `noise` and `margin`, zero if not given, (len(points),). The sums are those of -∂g,
+    |∂g| and (∂g)², in double precision.
     """
     order = np.argsort(-samples, kind="stable")
     total = np.zeros((up(len(points)), design.shape[1]), dtype=np.float32)
     moments = np.zeros((3, len(points)))
+    margin = np.zeros(len(points)) if margin is None else margin
     _read(
         *(_KINDS[channel], design, labels, output, points[order], samples[order]),
-        *(padded(mean.T[order]), variance[order].astype(np.float32)),
-        *(noise[order].astype(np.float32), total, moments),
+        padded(mean.T[order]),
+        *(column[order].astype(np.float32) for column in (variance, noise, margin)),
+        *(total, moments),
     )
     gathered, sums_ = np.empty_like(mean), np.empty_like(moments)
     gathered[:, order], sums_[:, order] = total[: len(points)].T, moments
@@ -63,7 +66,9 @@ def read(
 
 
 @jit
-def _read(kind, design, labels, output, points, samples, columns, variance, noise, total, moments):
+def _read(
+    kind, design, labels, output, points, samples, columns, variance, noise, margin, total, moments
+):  # fmt: skip
     """The tiles; everything of the columns stands in their order, most samples first."""
     count, size = len(points), TILE * len(columns)
     room = np.empty((7, size), np.float32)
@@ -80,7 +85,7 @@ def _read(kind, design, labels, output, points, samples, columns, variance, nois
         for r in range(TILE):
             for c in range(count):
                 label[at] = labels[first + r, points[c]]
-                omega[at] = u[r, c] - variance[c] * output[first + r, points[c]]
+                omega[at] = u[r, c] - margin[c] - variance[c] * output[first + r, points[c]]
                 share[at] = variance[c] + noise[c]
                 at += 1
         if kind == _SIGN:

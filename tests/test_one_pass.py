@@ -6,8 +6,8 @@ import array_api_compat.numpy as anp
 import numpy as np
 import pytest
 
+from solvers.numerics import one_pass
 from solvers.numerics.lockstep import TILE, whole_tiles
-from solvers.systems.glm_bayes import fused
 from solvers.systems.glm_bayes.gamp import _read
 from solvers.systems.glm_bayes.instance import Instance
 from solvers.systems.glm_bayes.messages import start
@@ -54,7 +54,7 @@ def problem(channel, dimension=203):
 def compiled(model, instance, state, points):
     """(X^T g, moments, g) of some points."""
     output = state.output.copy()
-    gathered, moments = fused.read(
+    gathered, moments = one_pass.read(
         *(model.channel, instance.design, instance.labels, output),
         points=points,
         samples=instance.samples[points],
@@ -99,8 +99,8 @@ def test_a_point_does_not_depend_on_the_others_to_the_last_bit(channel):
 def test_it_is_taken_where_there_is_a_compiled_response(monkeypatch):
     single, double = np.zeros((2, 2), np.float32), np.zeros((2, 2))
     model, *_ = problem("sign")
-    assert fused.applies(model.channel, single, anp)
-    assert not fused.applies(model.channel, double, anp)
+    assert one_pass.applies(model.channel, single, anp)
+    assert not one_pass.applies(model.channel, double, anp)
     other = Model.of(
         prior="gaussian",
         channel="abs",
@@ -108,4 +108,4 @@ def test_it_is_taken_where_there_is_a_compiled_response(monkeypatch):
         kappa=np.zeros(1),
         noise=np.zeros(1),
     )
-    assert not fused.applies(other.channel, single, anp)
+    assert not one_pass.applies(other.channel, single, anp)
