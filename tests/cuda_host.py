@@ -31,6 +31,7 @@ struct uint3 { unsigned int x, y, z; };
 static uint3 gridDim, blockDim, blockIdx, threadIdx;
 inline int __float_as_int(float x) { int y; memcpy(&y, &x, sizeof y); return y; }
 inline float __int_as_float(int x) { float y; memcpy(&y, &x, sizeof y); return y; }
+inline int atomicMax(int* at, int x) { int before = *at; if (x > before) *at = x; return before; }
 inline double erfcx(double x) {
     if (x < 3) return exp(x * x) * erfc(x);
     double tail = x;  // a continued fraction
@@ -105,7 +106,7 @@ class RawModule:
     """`cupy.RawModule`: every kernel of the text as a function of (grid, block, arguments)."""
 
     def __init__(self, folder: Path, launches: list, *, code: str, options: tuple[str, ...] = ()):
-        names = re.findall(r"^KERNEL\((\w+)", code, re.MULTILINE)
+        names = re.findall(r'^(?:KERNEL\(|extern "C" __global__ void )(\w+)', code, re.MULTILINE)
         assert "--fmad=false" in options, "`build` has no fused multiply-add either"
         self.launches = launches
         launchers = "".join(EACH.format(name=name) for name in names)
@@ -187,6 +188,9 @@ def device(folder: Path) -> types.ModuleType:
     cupy.__dict__.update({k: v for k, v in vars(anp).items() if not k.startswith("__")})
     cupy.launches = []
     cupy.empty = lambda shape, dtype=np.float64: on_device(np.full(shape, 77, dtype=dtype))
+    cupy.zeros = lambda shape, dtype=np.float64: on_device(np.zeros(shape, dtype=dtype))
+    cupy.where = lambda *given: on_device(np.where(*given))
+    cupy.concat = lambda arrays, axis=0: on_device(np.concatenate(arrays, axis=axis))
     cupy.asarray = lambda x, dtype=None: on_device(np.asarray(x, dtype=dtype))
     cupy.RawModule = lambda **given: RawModule(folder, cupy.launches, **given)
     cupy.ElementwiseKernel = lambda *given, **more: ElementwiseKernel(

@@ -185,7 +185,11 @@ def test_message_passing_on_a_device(prior, channel, xp, monkeypatch):
     before = len(xp.launches)
     found = gamp(xp=xp, **given)
     names = {launch[0] for launch in xp.launches[before:]}
-    assert {"normals_float64", f"fused_{prior}_prior", f"fused_{channel}_channel"} <= names
+    assert {
+        "normals_float64",
+        f"fused_{prior}_prior",
+        f"respond_{channel}_channel_float64",
+    } <= names
     assert library.calls
     for key, value in expected.items():
         np.testing.assert_allclose(found[key], value, rtol=1e-7, atol=1e-9, err_msg=key)

@@ -85,3 +85,18 @@ def test_sums_of_a_column_do_not_depend_on_the_others():
     for i in range(7):
         assert lockstep.column_sums(values[:, i : i + 1], anp)[0] == whole[i]
         assert lockstep.column_sums(np.asfortranarray(values), anp)[i] == whole[i]
+
+
+@pytest.mark.parametrize("most", [327, 328, 329])
+def test_a_block_that_ends_inside_a_tile(most, monkeypatch):
+    """No block is made of the rest of a tile of which no column sees a row."""
+    monkeypatch.setattr(lockstep, "GPU_BLOCK", 328)
+    rows = np.array([most, 5, 300])
+    matrix, columns = problem(24, np.float64, rows)
+    covered = [block for block, count in lockstep.blocks(rows, 328) if count > 0]
+    assert covered == [block for block, _ in lockstep.blocks(rows, 328)]
+    assert covered[0].start == 0
+    assert most <= covered[-1].stop <= lockstep.whole_tiles(most)
+    np.testing.assert_allclose(
+        answer(matrix, columns, rows, elsewhere()), answer(matrix, columns, rows), rtol=1e-12
+    )

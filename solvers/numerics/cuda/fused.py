@@ -32,6 +32,9 @@ Response = Callable[..., tuple[Any, Any]]
 
 _TEXTS = ("tails", "channels", "door", "priors")
 
+NAMES: dict[Response, str] = {}
+"""Functions of the CUDA texts, by what they stand for."""
+
 
 def fused(name: str) -> Callable[[Response], Response]:
     """Decorate a function of keywords and `xp` with the function `name` of the CUDA texts.
@@ -48,6 +51,7 @@ def fused(name: str) -> Callable[[Response], Response]:
                 return portable(xp=xp, **given)
             return _kernel(name, order, xp)(*_alike([given[key] for key in order], xp))
 
+        NAMES[response] = name
         return response
 
     return decorate

@@ -40,6 +40,14 @@ def whole_tiles(rows: int) -> int:
     return TILE * -(-rows // TILE)
 
 
+def blocks(rows: np.ndarray, block: int) -> Iterator[tuple[slice, int]]:
+    """Blocks of rows that some column sees, to the end of a tile, and how many columns see any."""
+    most = int(rows.max(initial=0))
+    for start in range(0, most, block):
+        stop = min(start + block, whole_tiles(most))
+        yield slice(start, stop), int(np.count_nonzero(rows > start))
+
+
 def products(
     matrix: Any,
     columns: Any,
@@ -57,17 +65,15 @@ def products(
     of them (host positions, most rows first), and their products (rows of the block, those
     columns).
     """
-    order, end = np.argsort(-rows, kind="stable"), whole_tiles(int(rows.max(initial=0)))
+    order = np.argsort(-rows, kind="stable")
     numpy = array_api_compat.is_numpy_namespace(xp)
-    block = CPU_BLOCK if numpy else GPU_BLOCK
     if numpy:
         sorted_columns = padded(columns.T[order])
     else:
         sorted_columns = device.padded(columns.T[xp.asarray(order), :], xp)
     parts, undo = held.lower(sorted_columns, xp, accurate=accurate)
-    for start in range(0, end, block):
-        part = matrix[start : min(start + block, end)]
-        count = int(np.count_nonzero(rows > start))
+    for block, count in blocks(rows, CPU_BLOCK if numpy else GPU_BLOCK):
+        part = matrix[block]
         if numpy:
             some = parts[0][: up(count)]
             product = np.empty((len(part), len(some)), dtype=part.dtype)
@@ -77,7 +83,7 @@ def products(
             product = device.dots(part, few, held, xp)
         if undo is not None:
             product *= undo[: product.shape[1]]
-        yield slice(start, start + len(part)), order[:count], product[:, :count]
+        yield block, order[:count], product[:, :count]
 
 
 def read(

@@ -45,22 +45,22 @@ def dots(matrix: Any, parts: tuple[Any, ...], held: Held, xp: Any) -> Any:
     real = parts[0].dtype if held.plain else xp.float32
     product = xp.empty((matrix.shape[0], parts[0].shape[0]), dtype=real)
     for i, part in enumerate(parts):
-        _multiply(matrix, part.T, product, add=i > 0, held=held, xp=xp)
+        multiply(matrix, part.T, product, add=i > 0, held=held, xp=xp)
     return product
 
 
 def sums(matrix: Any, factors: Any, total: Any, undo: Any | None, held: Held, xp: Any) -> None:
     """total[c] += undo[c] Σ_r factors[c, r] matrix[r], in place; `factors` (columns, rows)."""
     if undo is None:
-        _multiply(factors, matrix, total, add=True, held=held, xp=xp)
+        multiply(factors, matrix, total, add=True, held=held, xp=xp)
         return
     term = xp.empty(total.shape, dtype=total.dtype)
-    _multiply(factors, matrix, term, add=False, held=held, xp=xp)
+    multiply(factors, matrix, term, add=False, held=held, xp=xp)
     term *= undo[:, None]
     total += term
 
 
-def _multiply(left: Any, right: Any, out: Any, *, add: bool, held: Held, xp: Any) -> None:
+def multiply(left: Any, right: Any, out: Any, *, add: bool, held: Held, xp: Any) -> None:
     """out = left·right, or out += left·right."""
     if is_cupy_namespace(xp):
         gemm(left, right, out, add=add, tf32=held.word == "tf32", blas=_cublas())

@@ -7,6 +7,7 @@ import numpy as np
 from solvers.axes import Integer, Real
 from solvers.contract import Status
 from solvers.numerics import one_pass
+from solvers.numerics.cuda import one_pass as cuda_one_pass
 from solvers.numerics.lockstep import all_column_sums
 from solvers.numerics.lockstep.held import Held
 from solvers.systems.glm_bayes.declaration import system
@@ -280,15 +281,18 @@ def _note(record, step, model, instance, state, active, xp):
 def _pass(model, instance, state, active, xp, dtype):
     """One reading of the design: new A, B and the number of informative samples of `active`."""
     mean = state.mean[:, xp.asarray(active)]
+    arrays = model.channel, instance.design, instance.labels, state.output
+    given = {
+        "points": active,
+        "samples": instance.samples[active],
+        "mean": mean,
+        "variance": np.maximum(state.variance, state.smallest)[active],
+        **model.take(active).channel_parameters,
+    }
     if instance.held.plain and one_pass.applies(model.channel, mean, xp):
-        gathered, moments = one_pass.read(
-            *(model.channel, instance.design, instance.labels, state.output),
-            points=active,
-            samples=instance.samples[active],
-            mean=mean,
-            variance=np.maximum(state.variance, state.smallest)[active],
-            **model.take(active).channel_parameters,
-        )
+        gathered, moments = one_pass.read(*arrays, **given)
+    elif cuda_one_pass.applies(xp):
+        gathered, moments = cuda_one_pass.read(*arrays, **given, held=instance.held, xp=xp)
     else:
         gathered, moments = _read(model, instance, state, active, mean, xp, dtype)
     first, size, second = moments

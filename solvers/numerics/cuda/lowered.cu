@@ -1,0 +1,78 @@
+// Sums in a fixed order, and `held.lower` and `device.sums` of numerics/lockstep in one pass each.
+
+struct Half {  // IEEE binary16, as its bits
+    unsigned short bits;
+};
+
+// To nearest, ties to even.
+__device__ __forceinline__ void store(Half* at, float x) {
+    const unsigned bits = (unsigned)__float_as_int(x), sign = bits & 0x80000000u;
+    const unsigned size = bits ^ sign;
+    // Below 2^-14 the last bit is worth 2^-24, as in floats from 1/2 to 1; above, the last 13 of the
+    // 23 bits go, and the exponent counts from 15 and not from 127.
+    const float tiny = __int_as_float((int)size) + 0.5f;
+    unsigned half = (size + 0xFFFu + ((size >> 13) & 1u) - (112u << 23)) >> 13;
+    if (size < (113u << 23)) half = (unsigned)__float_as_int(tiny) - 0x3F000000u;
+    if (size >= 0x477FF000u) half = size > 0x7F800000u ? 0x7E00u : 0x7C00u;  // from 65520 on
+    at->bits = (unsigned short)(half | (sign >> 16));
+}
+
+// To 10 bits of mantissa, to nearest, ties to even.
+__device__ __forceinline__ void store(float* at, float x) {
+    const unsigned bits = (unsigned)__float_as_int(x);
+    const unsigned kept = (bits + 0xFFFu + ((bits >> 13) & 1u)) & ~0x1FFFu;
+    *at = x != x ? x : __int_as_float((int)kept);
+}
+
+// x/p rounded, p the power of two below the largest of its column; scale·p is left in `undo`.
+template <typename Out>
+__device__ __forceinline__ void lower(
+    const float* x, Out* out, const int* largest, float* undo, float scale, long long rows,
+    long long wide, long long chunk) {
+    const long long column = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    const long long part = (long long)blockIdx.y * blockDim.y + threadIdx.y, first = part * chunk;
+    if (column >= wide || first >= rows) return;
+    const long long last = first + chunk < rows ? first + chunk : rows;
+    const int exponent = largest[column] & 0x7F800000;
+    const bool ordinary = exponent > 0 && exponent < 0x7F800000;
+    const float power = ordinary ? __int_as_float(exponent) : 1.0f;
+    if (part == 0) undo[column] = scale * power;
+    for (long long row = first; row < last; ++row)
+        store(out + row * wide + column, x[row * wide + column] / power);
+}
+
+extern "C" __global__ void lower_half(
+    const float* x, Half* out, const int* largest, float* undo, float scale, long long rows,
+    long long wide, long long chunk) {
+    lower(x, out, largest, undo, scale, rows, wide, chunk);
+}
+
+extern "C" __global__ void lower_tf32(
+    const float* x, float* out, const int* largest, float* undo, float scale, long long rows,
+    long long wide, long long chunk) {
+    lower(x, out, largest, undo, scale, rows, wide, chunk);
+}
+
+// total[c] += undo[c] term[c], both (rows, columns).
+extern "C" __global__ void add_scaled(
+    float* total, const float* term, const float* undo, long long rows, long long columns) {
+    const long long column = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (column >= columns) return;
+    const long long step = (long long)gridDim.y * blockDim.y;
+    for (long long row = (long long)blockIdx.y * blockDim.y + threadIdx.y; row < rows; row += step) {
+        const long long at = row * columns + column;
+        total[at] = total[at] + undo[row] * term[at];
+    }
+}
+
+// Sums of `chunk` rows after each other, in their order.
+extern "C" __global__ void fold(
+    const double* x, double* out, long long rows, long long columns, long long chunk) {
+    const long long column = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    const long long part = (long long)blockIdx.y * blockDim.y + threadIdx.y, first = part * chunk;
+    if (column >= columns || first >= rows) return;
+    const long long last = first + chunk < rows ? first + chunk : rows;
+    double sum = 0;
+    for (long long row = first; row < last; ++row) sum += x[row * columns + column];
+    out[part * columns + column] = sum;
+}

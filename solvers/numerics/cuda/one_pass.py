@@ -1,0 +1,228 @@
+"""One reading of a design on a device: responses in one kernel between two products.
+
+What `numerics/one_pass.py` does on a CPU, a block of rows at a time:
+
+    product = R·round(ŵ/p),    ω = undo·product - margin - V g,    g, -∂g = response(y, ω),
+    X^T g += undo·R^T round(g/q),
+
+with powers of two p of a column and q of a block of a column, where the design is held in a format
+(`lockstep/held.py`), and without them where it is not. Every channel, single and double precision.
+`lockstep.read` with responses in array operations is its definition.
+
+A column's g and sums do not depend on the columns beside it, to the last bit, as long as its
+products do not: a thread takes `CHUNK` rows of a column, and sums of chunks are added `FOLD` at a
+time, in their order.
+
+**Launches** of a block of rows, both products among them, and what is read or written between the
+products, in arrays of (rows, columns) numbers of single precision, counted in the code for sign
+labels in single precision (in half):
+
+                              array operations    here
+    launches                  29 (43)             3 (5)
+    arrays                    58 (66)             5 (6.5)
+    copies to the device      5                   0
+    waits of the host         1                   0
+
+Beside the products there is one launch for the responses and, in half, one that rounds the factors
+and one that adds up what was multiplied. Sums of chunks, 24 bytes for `CHUNK` numbers of a column,
+are a tenth of an array more. A reading has two copies to the device (indices, parameters), three
+launches of `fold`, and one transfer to the host, of the sums, beside what prepares the columns.
+
+**Layout.** g is written over the products, (rows, columns), and is taken transposed by the second
+product, whose library has a word for that: nothing is transposed in memory.
+
+An ESTIMATE, not a measurement, of a block of 8192 rows for dimension 40,000 in half precision, with
+memory at 4 TB/s, products at 600 TFLOP/s and 3 μs a launch. The two products read 1.3 GB, 0.33 ms,
+which is their time for 64 columns; for 512 they take 1.1 ms. An array has 2.1 MB for 64 columns and
+17 MB for 512, and X^T g of a block, read or written 6 times (here 4) to be added up, 10 and 82 MB:
+
+                              array operations    here
+    64 columns                0.17 ms             0.02 ms
+    512 columns               0.52 ms             0.12 ms
+
+where the array operations take as long as 43 launches at least, some 0.3 ms if the interpreter asks
+for one every 8 μs, and wait for the host besides.
+"""
+
+from __future__ import annotations
+
+import inspect
+from functools import cache
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from solvers.numerics import lockstep
+from solvers.numerics.cuda import text
+from solvers.numerics.cuda.fused import NAMES
+from solvers.numerics.lockstep import device
+from solvers.numerics.lockstep.held import PLAIN, Held
+
+CHUNK, FOLD = 16, 32
+"""Rows of a thread: few, so that a lone column has 512 threads in a block of rows; more would save
+some of the scratch. Chunks that are added at a time."""
+
+_ROUNDED = 4
+"""Rows of a thread that rounds."""
+
+_THREADS, _WARP = 128, 32
+_RESPONSES = ("tails", "channels", "door", "one_pass")
+
+
+def applies(xp: Any) -> bool:
+    """Whether this is a device for which the kernels are made."""
+    return bool(array_api_compat.is_cupy_namespace(xp))
+
+
+def read(
+    channel: Any,
+    design: Any,
+    labels: Any,
+    output: Any,
+    *,
+    points: np.ndarray,
+    samples: np.ndarray,
+    mean: Any,
+    variance: np.ndarray,
+    margin: np.ndarray | None = None,
+    held: Held = PLAIN,
+    xp: Any,
+    **parameters: np.ndarray,
+) -> tuple[Any, np.ndarray]:
+    """X^T g, shape (dimension, len(points)), and sums over the samples, shape (3, len(points)).
+
+    Arguments and answers are those of `numerics/one_pass.read`; `design`, `labels`, `output` and
+    `mean` are on the device, whatever has a number a point is on the host, and so are the sums.
+    `parameters` are those of the channel. `labels` and `output` have contiguous rows.
+    """
+    count, order = len(points), np.argsort(-samples, kind="stable")
+    name, keys = response(channel)
+    real = output.dtype
+    margin = np.zeros(count) if margin is None else margin
+    columns = (margin, variance, *(parameters[key] for key in keys))
+    given = xp.asarray(np.stack([np.asarray(column)[order] for column in columns]), dtype=real)
+    index = xp.asarray(np.stack([order, points[order], samples[order]]).astype(np.int64))
+    blocks = list(lockstep.blocks(samples, lockstep.GPU_BLOCK))
+
+    (lowered,), undo = held.lower(device.padded(mean.T[index[0], :], xp), xp)
+    wide, chunks = len(lowered), [-(-(b.stop - b.start) // CHUNK) for b, _ in blocks]
+    total = xp.zeros((wide, design.shape[1]), dtype=real)
+    partial = xp.zeros((max(1, sum(chunks)), 3, wide), dtype=xp.float64)
+    largest = xp.zeros((len(blocks), wide), dtype=xp.int32)
+    first = 0
+    for place, (block, seeing) in enumerate(blocks):
+        few, part = device.up(seeing), design[block]
+        product = device.dots(part, (lowered[:few, :],), held, xp)
+        _respond(
+            _kernel(name, len(keys), real.name, xp),
+            *(product, undo, labels[block], output[block], index, given),
+            *(partial[first : first + chunks[place]], None if held.plain else largest[place]),
+            *(block.start, seeing),
+        )
+        first += chunks[place]
+        if held.plain:
+            device.multiply(product.T, part, total[:few, :], add=True, held=held, xp=xp)
+        else:
+            factors, scales = lower(product, largest[place], held, xp)
+            term = xp.empty((few, total.shape[1]), dtype=real)
+            device.multiply(factors.T, part, term, add=False, held=held, xp=xp)
+            _add_scaled(total[:few, :], term, scales, xp)
+
+    gathered = xp.empty(mean.shape, dtype=real)
+    gathered[:, index[0]] = total[:count, :].T
+    moments = np.empty((3, count))
+    moments[:, order] = _host(fold(partial, xp))[:, :count]
+    return gathered, moments
+
+
+def response(channel: Any) -> tuple[str, tuple[str, ...]]:
+    """Name of a channel's `denoise` in CUDA, and what it takes beside label, omega and variance."""
+    label, omega, variance, *keys, xp = inspect.signature(channel.denoise).parameters
+    if (label, omega, variance, xp) != ("label", "omega", "variance", "xp"):
+        raise TypeError(f"denoise of {channel.__name__} takes {label}, {omega}, {variance}, {xp}")
+    return NAMES[channel.denoise], tuple(keys)
+
+
+def source(name: str, parameters: int, real: str) -> str:
+    """The text of the kernel `respond_NAME_REAL` for a response with so many parameters."""
+    own = ", ".join(f"own[{i}]" for i in range(parameters + 1))
+    number = {"float32": "float", "float64": "double"}[real]
+    called = f"{name}(label, omega, {own}, g, slope)"
+    kernel = f"KERNEL(respond_{name}_{real}, {number}, {parameters + 1}, {called})\n"
+    return "".join(text(part) for part in _RESPONSES) + kernel
+
+
+@cache
+def _kernel(name: str, parameters: int, real: str, xp: Any) -> Any:
+    module = xp.RawModule(code=source(name, parameters, real), options=("--fmad=false",))
+    return module.get_function(f"respond_{name}_{real}")
+
+
+@cache
+def _other(name: str, xp: Any) -> Any:
+    module = xp.RawModule(code=text("lowered"), options=("--fmad=false",))
+    return module.get_function(name)
+
+
+def shape(columns: int, parts: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Grid and block, x over columns, y over parts of the rows."""
+    across = min(_WARP, 1 << (columns - 1).bit_length())
+    down = _THREADS // across
+    return (-(-columns // across), -(-parts // down)), (across, down)
+
+
+def _respond(kernel, product, undo, labels, output, index, given, partial, largest, start, count):
+    """g over the products of a block of rows, and over the outputs; sums of its chunks."""
+    rows, wide = product.shape
+    for array in (labels, output):
+        if array.strides[1] != array.itemsize and array.shape[1] > 1:
+            raise ValueError(f"rows of strides {array.strides} are not contiguous")
+    pitches = (array.strides[0] // array.itemsize for array in (labels, output))
+    sizes = (rows, start, count, wide, CHUNK, *pitches, given.shape[1], partial.shape[2])
+    null = np.uintp(0)
+    kernel(
+        *shape(wide, len(partial)),
+        (
+            *(product, null if undo is None else undo, labels, output, index[1], index[2], given),
+            *(partial, null if largest is None else largest),
+            *(np.int64(size) for size in sizes),
+        ),
+    )
+
+
+def lower(product: Any, largest: Any, held: Held, xp: Any) -> tuple[Any, Any]:
+    """`held.lower` of the columns of `product`, whose largest numbers have these bits."""
+    rows, wide = product.shape
+    half = held.word == "half"
+    factors = xp.empty((rows, wide), dtype=xp.float16) if half else product
+    undo = xp.empty((wide,), dtype=xp.float32)
+    sizes = (np.int64(size) for size in (rows, wide, _ROUNDED))
+    _other(f"lower_{held.word}", xp)(
+        *shape(wide, -(-rows // _ROUNDED)),
+        (product, factors, largest, undo, np.float32(held.scale), *sizes),
+    )
+    return factors, undo
+
+
+def _add_scaled(total: Any, term: Any, undo: Any, xp: Any) -> None:
+    """total[c] += undo[c] term[c]."""
+    rows, columns = total.shape
+    sizes = np.int64(rows), np.int64(columns)
+    _other("add_scaled", xp)(*shape(columns, rows), (total, term, undo, *sizes))
+
+
+def fold(partial: Any, xp: Any) -> Any:
+    """Sums over the first axis of (chunks, 3, columns), in an order that nothing else changes."""
+    columns = partial.shape[1] * partial.shape[2]
+    while len(partial) > 1:
+        parts = -(-len(partial) // FOLD)
+        folded = xp.empty((parts, *partial.shape[1:]), dtype=xp.float64)
+        sizes = (np.int64(size) for size in (len(partial), columns, FOLD))
+        _other("fold", xp)(*shape(columns, parts), (partial, folded, *sizes))
+        partial = folded
+    return partial[0]
+
+
+def _host(array: Any) -> np.ndarray:
+    return np.asarray(array_api_compat.to_device(array, "cpu"))
