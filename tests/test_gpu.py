@@ -7,6 +7,7 @@ import array_api_compat.numpy as anp
 import numpy as np
 import pytest
 
+from solvers.contract import load_system
 from solvers.numerics import channels, priors
 from solvers.numerics.random import Stream
 
@@ -68,3 +69,25 @@ def test_a_gpu_answers_as_the_prior_does(name, dtype, xp):
     for a, b in zip(found, expected, strict=True):
         assert a.dtype == dtype
         np.testing.assert_allclose(host(a), b, rtol=200 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("name", channels.names())
+@pytest.mark.parametrize("prior", priors.names())
+@pytest.mark.parametrize(
+    ("precision", "error"), [("double", 1e-8), ("single", 1e-3), ("tf32", 2e-2), ("half", 2e-2)]
+)
+def test_a_gpu_passes_the_same_messages(name, prior, precision, error, xp):
+    """A few iterations, several blocks of rows, points that see none, few and all of them."""
+    alpha = np.array([3.0, 0.0, 0.01, 1.0, 2.0, 20.0, 20.0, 4.0, 5.0])
+    count = len(alpha)
+    given = {
+        "alpha": alpha, "prior": prior, "channel": name, "sparsity": np.linspace(0.3, 1, count),
+        "kappa": np.linspace(0.5, 0.8, count), "noise": np.linspace(0.1, 0.3, count),
+        "design": "gaussian", "initialization": np.full(count, "informed"), "dimension": 500,
+        "seed": 3, "iterations": 3, "damping": np.linspace(0, 0.3, count),
+        "tolerance": np.full(count, 1e-9), "max_steps": np.full(count, 4), "precision": precision,
+    }  # fmt: skip
+    gamp = load_system("glm_bayes").methods["gamp"].function
+    expected, found = gamp(xp=anp, **given), gamp(xp=xp, **given)
+    for key in ("overlap_trajectory", "mse_trajectory"):
+        np.testing.assert_allclose(found[key], expected[key], rtol=error, atol=error, err_msg=key)

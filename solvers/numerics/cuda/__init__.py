@@ -2,17 +2,19 @@
 
 Everything here is the twin of something portable, which is its definition and what it is tested
 against: `philox.py` of `solvers/numerics/random.py`, `fused.py` of the `denoise` of channels and
-priors. CuPy compiles the text at the first call, for the device that it finds, and keeps the result
-in a folder of its own (`CUPY_CACHE_DIR`). The text keeps to what a C++ compiler of the host
-understands too, once a few words of CUDA are defined: so it runs in tests without a device
-(tests/cuda_host.py).
+priors, `one_pass.py` and `weights.py` of an iteration of message passing. CuPy compiles the text at
+the first call, for the device that it finds, and keeps the result in a folder of its own
+(`CUPY_CACHE_DIR`). The text keeps to what a C++ compiler of the host understands too, once a few
+words of CUDA are defined: so it runs in tests without a device (tests/cuda_host.py).
 """
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 
 
+@cache
 def text(name: str) -> str:
     """The text of `NAME.cu` in this folder."""
     return files(__name__).joinpath(f"{name}.cu").read_text()

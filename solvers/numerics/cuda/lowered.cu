@@ -1,4 +1,4 @@
-// Sums in a fixed order, and `held.lower` and `device.sums` of numerics/lockstep in one pass each.
+// `held.lower` and `device.sums` of numerics/lockstep in one pass each.
 
 struct Half {  // IEEE binary16, as its bits
     unsigned short bits;
@@ -29,8 +29,8 @@ template <typename Out>
 __device__ __forceinline__ void lower(
     const float* x, Out* out, const int* largest, float* undo, float scale, long long rows,
     long long wide, long long chunk) {
-    const long long column = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    const long long part = (long long)blockIdx.y * blockDim.y + threadIdx.y, first = part * chunk;
+    const long long column = (long long)blockIdx.y * blockDim.x + threadIdx.x;
+    const long long part = (long long)blockIdx.x * blockDim.y + threadIdx.y, first = part * chunk;
     if (column >= wide || first >= rows) return;
     const long long last = first + chunk < rows ? first + chunk : rows;
     const int exponent = largest[column] & 0x7F800000;
@@ -57,22 +57,8 @@ extern "C" __global__ void lower_tf32(
 extern "C" __global__ void add_scaled(
     float* total, const float* term, const float* undo, long long rows, long long columns) {
     const long long column = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (column >= columns) return;
-    const long long step = (long long)gridDim.y * blockDim.y;
-    for (long long row = (long long)blockIdx.y * blockDim.y + threadIdx.y; row < rows; row += step) {
-        const long long at = row * columns + column;
-        total[at] = total[at] + undo[row] * term[at];
-    }
-}
-
-// Sums of `chunk` rows after each other, in their order.
-extern "C" __global__ void fold(
-    const double* x, double* out, long long rows, long long columns, long long chunk) {
-    const long long column = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    const long long part = (long long)blockIdx.y * blockDim.y + threadIdx.y, first = part * chunk;
-    if (column >= columns || first >= rows) return;
-    const long long last = first + chunk < rows ? first + chunk : rows;
-    double sum = 0;
-    for (long long row = first; row < last; ++row) sum += x[row * columns + column];
-    out[part * columns + column] = sum;
+    const long long row = (long long)blockIdx.y * blockDim.y + threadIdx.y;
+    if (column >= columns || row >= rows) return;
+    const long long at = row * columns + column;
+    total[at] = total[at] + undo[row] * term[at];
 }

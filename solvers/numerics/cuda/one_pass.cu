@@ -17,8 +17,8 @@ __device__ __forceinline__ void respond(
     const long long* samples, const Real* given, double* partial, int* largest, long long rows,
     long long start, long long count, long long wide, long long chunk, long long label_pitch,
     long long output_pitch, long long given_pitch, long long partial_pitch) {
-    const long long column = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    const long long part = (long long)blockIdx.y * blockDim.y + threadIdx.y, first = part * chunk;
+    const long long column = (long long)blockIdx.y * blockDim.x + threadIdx.x;
+    const long long part = (long long)blockIdx.x * blockDim.y + threadIdx.y, first = part * chunk;
     if (column >= wide || first >= rows) return;
     const long long last = first + chunk < rows ? first + chunk : rows;
     if (column >= count) {

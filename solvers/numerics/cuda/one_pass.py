@@ -50,29 +50,19 @@ import inspect
 from functools import cache
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
 from solvers.numerics import lockstep
-from solvers.numerics.cuda import text
+from solvers.numerics.cuda import chunks, text
+from solvers.numerics.cuda.chunks import CHUNK
 from solvers.numerics.cuda.fused import NAMES
 from solvers.numerics.lockstep import device
 from solvers.numerics.lockstep.held import PLAIN, Held
 
-CHUNK, FOLD = 16, 32
-"""Rows of a thread: few, so that a lone column has 512 threads in a block of rows; more would save
-some of the scratch. Chunks that are added at a time."""
-
 _ROUNDED = 4
 """Rows of a thread that rounds."""
 
-_THREADS, _WARP = 128, 32
 _RESPONSES = ("tails", "channels", "door", "one_pass")
-
-
-def applies(xp: Any) -> bool:
-    """Whether this is a device for which the kernels are made."""
-    return bool(array_api_compat.is_cupy_namespace(xp))
 
 
 def read(
@@ -99,28 +89,30 @@ def read(
     count, order = len(points), np.argsort(-samples, kind="stable")
     name, keys = response(channel)
     real = output.dtype
+    code = source(name, len(keys), real.name)
     margin = np.zeros(count) if margin is None else margin
     columns = (margin, variance, *(parameters[key] for key in keys))
     given = xp.asarray(np.stack([np.asarray(column)[order] for column in columns]), dtype=real)
-    index = xp.asarray(np.stack([order, points[order], samples[order]]).astype(np.int64))
+    index = np.stack([order, points[order], samples[order], np.argsort(order)])
+    index = xp.asarray(index.astype(np.int64))
     blocks = list(lockstep.blocks(samples, lockstep.GPU_BLOCK))
 
     (lowered,), undo = held.lower(device.padded(mean.T[index[0], :], xp), xp)
-    wide, chunks = len(lowered), [-(-(b.stop - b.start) // CHUNK) for b, _ in blocks]
+    wide, parts = len(lowered), [-(-(b.stop - b.start) // CHUNK) for b, _ in blocks]
     total = xp.zeros((wide, design.shape[1]), dtype=real)
-    partial = xp.zeros((max(1, sum(chunks)), 3, wide), dtype=xp.float64)
+    partial = xp.zeros((max(1, sum(parts)), 3, wide), dtype=xp.float64)
     largest = xp.zeros((len(blocks), wide), dtype=xp.int32)
     first = 0
     for place, (block, seeing) in enumerate(blocks):
         few, part = device.up(seeing), design[block]
         product = device.dots(part, (lowered[:few, :],), held, xp)
         _respond(
-            _kernel(name, len(keys), real.name, xp),
+            chunks.kernel(code, f"respond_{name}_{real.name}", xp),
             *(product, undo, labels[block], output[block], index, given),
-            *(partial[first : first + chunks[place]], None if held.plain else largest[place]),
+            *(partial[first : first + parts[place]], None if held.plain else largest[place]),
             *(block.start, seeing),
         )
-        first += chunks[place]
+        first += parts[place]
         if held.plain:
             device.multiply(product.T, part, total[:few, :], add=True, held=held, xp=xp)
         else:
@@ -129,13 +121,12 @@ def read(
             device.multiply(factors.T, part, term, add=False, held=held, xp=xp)
             _add_scaled(total[:few, :], term, scales, xp)
 
-    gathered = xp.empty(mean.shape, dtype=real)
-    gathered[:, index[0]] = total[:count, :].T
     moments = np.empty((3, count))
-    moments[:, order] = _host(fold(partial, xp))[:, :count]
-    return gathered, moments
+    moments[:, order] = chunks.to_host(chunks.fold(partial, xp))[:, :count]
+    return total[index[3], :].T, moments
 
 
+@cache
 def response(channel: Any) -> tuple[str, tuple[str, ...]]:
     """Name of a channel's `denoise` in CUDA, and what it takes beside label, omega and variance."""
     label, omega, variance, *keys, xp = inspect.signature(channel.denoise).parameters
@@ -144,32 +135,16 @@ def response(channel: Any) -> tuple[str, tuple[str, ...]]:
     return NAMES[channel.denoise], tuple(keys)
 
 
+@cache
 def source(name: str, parameters: int, real: str) -> str:
-    """The text of the kernel `respond_NAME_REAL` for a response with so many parameters."""
+    """The text of the kernel `respond_NAME_REAL` for a channel with so many parameters."""
     own = ", ".join(f"own[{i}]" for i in range(parameters + 1))
-    number = {"float32": "float", "float64": "double"}[real]
-    called = f"{name}(label, omega, {own}, g, slope)"
-    kernel = f"KERNEL(respond_{name}_{real}, {number}, {parameters + 1}, {called})\n"
-    return "".join(text(part) for part in _RESPONSES) + kernel
+    arguments = f"label, omega, {own}, g, slope"
+    return chunks.instance(_RESPONSES, f"respond_{name}", real, name, arguments)
 
 
-@cache
-def _kernel(name: str, parameters: int, real: str, xp: Any) -> Any:
-    module = xp.RawModule(code=source(name, parameters, real), options=("--fmad=false",))
-    return module.get_function(f"respond_{name}_{real}")
-
-
-@cache
 def _other(name: str, xp: Any) -> Any:
-    module = xp.RawModule(code=text("lowered"), options=("--fmad=false",))
-    return module.get_function(name)
-
-
-def shape(columns: int, parts: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Grid and block, x over columns, y over parts of the rows."""
-    across = min(_WARP, 1 << (columns - 1).bit_length())
-    down = _THREADS // across
-    return (-(-columns // across), -(-parts // down)), (across, down)
+    return chunks.kernel(text("lowered"), name, xp)
 
 
 def _respond(kernel, product, undo, labels, output, index, given, partial, largest, start, count):
@@ -182,7 +157,7 @@ def _respond(kernel, product, undo, labels, output, index, given, partial, large
     sizes = (rows, start, count, wide, CHUNK, *pitches, given.shape[1], partial.shape[2])
     null = np.uintp(0)
     kernel(
-        *shape(wide, len(partial)),
+        *chunks.shape(wide, len(partial)),
         (
             *(product, null if undo is None else undo, labels, output, index[1], index[2], given),
             *(partial, null if largest is None else largest),
@@ -199,7 +174,7 @@ def lower(product: Any, largest: Any, held: Held, xp: Any) -> tuple[Any, Any]:
     undo = xp.empty((wide,), dtype=xp.float32)
     sizes = (np.int64(size) for size in (rows, wide, _ROUNDED))
     _other(f"lower_{held.word}", xp)(
-        *shape(wide, -(-rows // _ROUNDED)),
+        *chunks.shape(wide, -(-rows // _ROUNDED)),
         (product, factors, largest, undo, np.float32(held.scale), *sizes),
     )
     return factors, undo
@@ -209,20 +184,5 @@ def _add_scaled(total: Any, term: Any, undo: Any, xp: Any) -> None:
     """total[c] += undo[c] term[c]."""
     rows, columns = total.shape
     sizes = np.int64(rows), np.int64(columns)
-    _other("add_scaled", xp)(*shape(columns, rows), (total, term, undo, *sizes))
-
-
-def fold(partial: Any, xp: Any) -> Any:
-    """Sums over the first axis of (chunks, 3, columns), in an order that nothing else changes."""
-    columns = partial.shape[1] * partial.shape[2]
-    while len(partial) > 1:
-        parts = -(-len(partial) // FOLD)
-        folded = xp.empty((parts, *partial.shape[1:]), dtype=xp.float64)
-        sizes = (np.int64(size) for size in (len(partial), columns, FOLD))
-        _other("fold", xp)(*shape(columns, parts), (partial, folded, *sizes))
-        partial = folded
-    return partial[0]
-
-
-def _host(array: Any) -> np.ndarray:
-    return np.asarray(array_api_compat.to_device(array, "cpu"))
+    grid, block = chunks.shape(columns, rows)
+    _other("add_scaled", xp)(grid[::-1], block, (total, term, undo, *sizes))

@@ -6,18 +6,15 @@ import numpy as np
 
 from solvers.axes import Integer, Real
 from solvers.contract import Status
-from solvers.numerics import one_pass
-from solvers.numerics.cuda import one_pass as cuda_one_pass
-from solvers.numerics.lockstep import all_column_sums
 from solvers.numerics.lockstep.held import Held
 from solvers.systems.glm_bayes.declaration import system
 from solvers.systems.glm_bayes.gamp_cost import COST
-from solvers.systems.glm_bayes.instance import Instance, on_device
+from solvers.systems.glm_bayes.halves import advance, read
+from solvers.systems.glm_bayes.instance import Instance
 from solvers.systems.glm_bayes.messages import (
     Record,
     compare,
     measure,
-    squares,
     start,
     teacher_norm,
 )
@@ -179,9 +176,10 @@ def _iterate(
 
     while len(active):
         steps[active] += 1
-        precision_new, field_new, informative = _pass(model, instance, state, active, xp, dtype)
+        onsager, gathered, informative = read(model, instance, state, active, xp, dtype)
         enough = informative >= np.minimum(_FEW, 0.5 * instance.samples[active])
-        finite = np.isfinite(precision_new)
+        precision = np.maximum(onsager, 0.0)
+        finite = np.isfinite(precision)
         frozen = active[finite & ~enough]
         status[frozen] = Status.CONVERGED
         residual[frozen] = np.sqrt(state.variance[frozen] / rho[frozen])
@@ -192,22 +190,10 @@ def _iterate(
         if not len(active):
             break
         keep = damping[active]
-        columns = xp.asarray(active)
-        state.precision[active] = (1 - keep) * precision_new[go] + keep * state.precision[active]
-        share = xp.asarray(keep, dtype=dtype)
-        field = (1 - share) * field_new[:, xp.asarray(go)] + share * state.field[:, columns]
-        part = model.take(active)
-        mean, variance = part.prior.denoise(
-            precision=xp.asarray(state.precision[active], dtype=dtype),
-            field=field,
-            xp=xp,
-            **on_device(part.prior_parameters, xp=xp, dtype=dtype),
-        )
-        moved = mean - state.mean[:, columns]
-        terms = squares(moved, xp), squares(mean, xp), variance
-        change, norm, state.variance[active] = all_column_sums(terms, xp) / dimension
+        state.precision[active] = (1 - keep) * precision[go] + keep * state.precision[active]
+        sums = advance(model, state, active, gathered, go, onsager[go], keep, xp, dtype)
+        change, norm, state.variance[active] = sums / dimension
         change = np.sqrt(change) / (1 - keep)
-        state.field[:, columns], state.mean[:, columns] = field, mean
         if steps[active[0]] <= iterations:
             _note(record, int(steps[active[0]]), model, instance, state, active, xp)
 
@@ -276,50 +262,3 @@ def _note(record, step, model, instance, state, active, xp):
     mean = state.mean[:, xp.asarray(active)]
     measured = compare(model=model, instance=instance, mean=mean, points=active, xp=xp)
     record.write(active, step, {**measured, "variance": state.variance[active]})
-
-
-def _pass(model, instance, state, active, xp, dtype):
-    """One reading of the design: new A, B and the number of informative samples of `active`."""
-    mean = state.mean[:, xp.asarray(active)]
-    arrays = model.channel, instance.design, instance.labels, state.output
-    given = {
-        "points": active,
-        "samples": instance.samples[active],
-        "mean": mean,
-        "variance": np.maximum(state.variance, state.smallest)[active],
-        **model.take(active).channel_parameters,
-    }
-    if instance.held.plain and one_pass.applies(model.channel, mean, xp):
-        gathered, moments = one_pass.read(*arrays, **given)
-    elif cuda_one_pass.applies(xp):
-        gathered, moments = cuda_one_pass.read(*arrays, **given, held=instance.held, xp=xp)
-    else:
-        gathered, moments = _read(model, instance, state, active, mean, xp, dtype)
-    first, size, second = moments
-    informative = np.divide(size**2, second, out=np.zeros(len(active)), where=second > 0)
-    onsager = first / instance.dimension
-    field = xp.asarray(onsager, dtype=dtype) * mean + gathered
-    return np.maximum(onsager, 0.0), field, informative
-
-
-def _read(model, instance, state, active, mean, xp, dtype):
-    """X^T g and the sums of -∂g, |∂g| and (∂g)² of `active`; `one_pass` in arrays."""
-    moments = np.zeros((3, len(instance.samples)))
-
-    def respond(rows, group, product):
-        given = state.channel_arguments(model, group, xp=xp, dtype=dtype)
-        columns = xp.asarray(group)
-        g, curvature = model.channel.denoise(
-            label=instance.labels[rows, columns],
-            omega=product - given["variance"] * state.output[rows, columns],
-            xp=xp,
-            **given,
-        )
-        g = instance.only_asked(rows, group, g, xp=xp)
-        state.output[rows, columns] = g
-        curvature = xp.astype(instance.only_asked(rows, group, curvature, xp=xp), xp.float64)
-        terms = curvature, xp.abs(curvature), curvature * curvature
-        moments[:, group] += all_column_sums(terms, xp)
-        return g
-
-    return instance.read(active, mean, respond, xp=xp), moments[:, active]
