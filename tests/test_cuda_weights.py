@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from solvers.numerics import priors
-from solvers.numerics.cuda import chunks, weights
+from solvers.numerics.cuda import chunks, text, weights
 from solvers.systems.glm_bayes import halves
-from solvers.systems.glm_bayes.messages import State
+from solvers.systems.glm_bayes.instance import Instance
+from solvers.systems.glm_bayes.messages import State, compare
 from solvers.systems.glm_bayes.model import Model
 from tests.cuda_host import device, nvrtc, on_device
 
@@ -92,6 +93,35 @@ def test_a_column_does_not_depend_on_the_others_to_the_last_bit(name, dtype, xp)
     assert np.isnan(beside[:2, 8]).all()
 
 
+@pytest.mark.parametrize("channel", ["sign", "abs"])
+@pytest.mark.parametrize("teachers", [1, POINTS])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_estimates_are_compared_as_in_arrays(channel, teachers, dtype, xp, monkeypatch):
+    """Either sign is the better one, where no label tells it; columns do not matter."""
+    rng = np.random.default_rng(0)
+    teacher = rng.normal(size=(DIMENSION, teachers)).astype(dtype)
+    sign = rng.choice([-1, 1], POINTS)
+    mean = (0.3 * sign * teacher + rng.normal(size=(DIMENSION, POINTS))).astype(dtype)
+    instance = Instance(None, on_device(teacher), None, np.zeros(POINTS), DIMENSION)
+    nothing = np.zeros(POINTS)
+    model = Model.of(prior="gaussian", channel=channel, sparsity=nothing, noise=nothing)
+
+    def compared(some):
+        return compare(
+            model=model, instance=instance, mean=on_device(mean[:, some]), points=some, xp=xp
+        )
+
+    everyone, before = np.arange(POINTS), len(xp.launches)
+    found = compared(everyone)
+    assert xp.launches[before][0] == f"compare_{np.dtype(dtype).name}"
+    for some in (np.array([7]), np.array([40, 3, 5])):
+        for key, values in compared(some).items():
+            np.testing.assert_array_equal(values, found[key][some])
+    monkeypatch.setattr(chunks, "applies", lambda xp: False)
+    for key, values in compared(everyone).items():
+        np.testing.assert_allclose(found[key], values, rtol=1e-12, err_msg=key)
+
+
 def test_they_compile_for_a_device():
     for name in priors.names():
         for real in ("float32", "float64"):
@@ -100,3 +130,4 @@ def test_they_compile_for_a_device():
             assert ptx.count(".entry") == 1
             wide = {"div.rn.f64", "sqrt.rn.f64", "rcp.rn.f64"} & set(ptx.split())
             assert bool(wide) == (real == "float64")
+    assert nvrtc(text("compare"), "--fmad=false").count(".entry") == 2

@@ -55,7 +55,7 @@ def instance(texts: tuple[str, ...], name: str, real: str, response: str, argume
 
 
 def fold(partial: Any, xp: Any) -> Any:
-    """Sums over the first axis of (chunks, 3, columns): `FOLD` at a time, in their order."""
+    """Sums over the first axis of (chunks, sums, columns): `FOLD` at a time, in their order."""
     columns = partial.shape[1] * partial.shape[2]
     while len(partial) > 1:
         parts = -(-len(partial) // FOLD)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from solvers.numerics.cuda import chunks, weights
 from solvers.numerics.lockstep import all_column_sums, column_sums
 from solvers.numerics.random import Stream
 from solvers.systems.glm_bayes.instance import Instance, on_device
@@ -84,7 +85,9 @@ def compare(
     teacher = instance.teacher
     if teacher.shape[1] > 1:
         teacher = teacher[:, xp.asarray(points)]
-    if symmetric(model):
+    if chunks.applies(xp):
+        products = _on_device(mean, teacher, symmetric(model), xp)
+    elif symmetric(model):
         overlap = inner(mean, teacher, xp)
         sign = np.where(overlap < 0, -1.0, 1.0)
         mean = mean * xp.asarray(sign, dtype=mean.dtype)
@@ -93,6 +96,14 @@ def compare(
         products = tuple(inners([(mean, teacher), (mean, mean), (mean - teacher,) * 2], xp))
     names = "overlap", "self_overlap", "mse"
     return {n: v / instance.dimension for n, v in zip(names, products, strict=True)}
+
+
+def _on_device(mean, teacher, symmetric, xp):
+    """The sums of `compare`, by a kernel and in one transfer."""
+    overlap, square, difference, total = weights.comparison(mean, teacher, xp)
+    if symmetric:
+        return np.abs(overlap), square, np.where(overlap < 0, total, difference)
+    return overlap, square, difference
 
 
 class Record:
