@@ -189,6 +189,7 @@ def device(folder: Path) -> types.ModuleType:
     cupy.launches = []
     cupy.empty = lambda shape, dtype=np.float64: on_device(np.full(shape, 77, dtype=dtype))
     cupy.zeros = lambda shape, dtype=np.float64: on_device(np.zeros(shape, dtype=dtype))
+    cupy.ones = lambda shape, dtype=np.float64: on_device(np.ones(shape, dtype=dtype))
     cupy.where = lambda *given: on_device(np.where(*given))
     cupy.concat = lambda arrays, axis=0: on_device(np.concatenate(arrays, axis=axis))
     cupy.asarray = lambda x, dtype=None: on_device(np.asarray(x, dtype=dtype))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import array_api_compat
+import array_api_compat.numpy as anp
 import numpy as np
 import pytest
 import scipy.special
@@ -15,6 +16,7 @@ from solvers.numerics.channels import sign
 from solvers.numerics.cuda import chunks, one_pass, text
 from solvers.numerics.lockstep import device as products
 from solvers.numerics.lockstep.held import PLAIN, Held
+from solvers.systems.perceptron_storage.outputs import Outputs
 from tests.blas import Library
 from tests.cuda_host import DeviceArray, device, nvrtc, on_device
 
@@ -112,6 +114,27 @@ def test_a_margin_is_taken_off_the_products(xp):
     np.testing.assert_allclose(moments, sums, rtol=1e-12)
 
 
+def test_outputs_of_belief_propagation(xp):
+    """Some points, twice, in several blocks of patterns: as on the CPU."""
+    rng = np.random.default_rng(0)
+    samples, kappa = np.array([264, 7, 0, 105, 200]), np.array([0.0, 0.5, 0.0, -0.3, 0.1])
+    matrix = rng.normal(size=(264, DIMENSION)).astype(np.float32)
+    answers = []
+    for where in (anp, xp):
+        outputs = Outputs.zero(rows=264, samples=samples, kappa=kappa, xp=where)
+        for points in (np.arange(5), np.array([3, 0, 1])):
+            mean = np.tanh(np.outer(np.arange(DIMENSION), 1 + points)).astype(np.float32)
+            variance = np.linspace(0.2, 0.9, len(points)).astype(np.float32)
+            given = matrix, mean
+            if where is xp:
+                given = on_device(matrix), on_device(mean)
+            push, slopes = outputs.read(*given, points, variance)
+            answers.append((np.asarray(push), slopes, np.asarray(outputs.values)))
+    for here, there in zip(answers[:2], answers[2:], strict=True):
+        for expected, found in zip(here, there, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
 @pytest.mark.parametrize("name", channels.names())
 @pytest.mark.parametrize(("dtype", "word"), KINDS)
 def test_a_column_does_not_depend_on_the_others_to_the_last_bit(name, dtype, word, xp):
@@ -169,10 +192,26 @@ def test_factors_are_rounded_as_in_arrays(word, xp):
     with np.errstate(all="ignore"):
         (expected,), undo = held.lower(x.T, xp)
     largest = on_device(np.max(np.abs(x).view(np.int32), axis=0))
-    factors, found = one_pass.lower(x.copy(), largest, held, xp)
-    assert factors.dtype == expected.dtype
-    np.testing.assert_array_equal(factors, expected.T)
-    np.testing.assert_array_equal(found, undo)
+    for by_rows, given in ((False, x.copy()), (True, x.T.copy())):
+        factors, found = one_pass.lower(given, largest, held, xp, by_rows=by_rows)
+        assert factors.dtype == expected.dtype
+        np.testing.assert_array_equal(factors, expected if by_rows else expected.T)
+        np.testing.assert_array_equal(found, undo)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_columns_are_transposed_and_padded(dtype, order, xp):
+    x = np.random.default_rng(0).normal(size=(333, 40)).astype(dtype)
+    x[7, 3] = np.nan
+    for count in (1, 8, 37):
+        place = np.random.default_rng(count).permutation(40)[:count]
+        out, largest = one_pass.transposed(
+            on_device(np.asarray(x, order=order)), on_device(place), count, xp
+        )
+        np.testing.assert_array_equal(out, products.padded(on_device(x.T[place]), xp))
+        if dtype == np.float32:
+            np.testing.assert_array_equal(largest.view(np.float32), np.max(np.abs(out), axis=1))
 
 
 @pytest.mark.parametrize("parts", [1, 2, 31, 32, 33, 1025, 5000])
@@ -205,7 +244,8 @@ def test_they_compile_for_a_device():
             assert ptx.count(".entry") == 1
             wide = {"div.rn.f64", "sqrt.rn.f64", "rcp.rn.f64"} & set(ptx.split())
             assert bool(wide) == (real == "float64")
-    assert nvrtc(text("lowered") + text("fold"), "--fmad=false").count(".entry") == 4
+    rest = "".join(text(part) for part in ("sizes", "lowered", "fold"))
+    assert nvrtc(rest, "--fmad=false").count(".entry") == 6
 
 
 def transfers(steps, xp, monkeypatch, **given):
@@ -236,10 +276,13 @@ def transfers(steps, xp, monkeypatch, **given):
     return counts
 
 
+@pytest.mark.parametrize("channel", ["sign", "abs"])
 @pytest.mark.parametrize("precision", ["half", "single"])
-def test_transfers_of_an_iteration(precision, xp, monkeypatch):
-    """The host waits twice, for the sums over samples and over weights, however many blocks."""
+def test_transfers_of_an_iteration(precision, channel, xp, monkeypatch):
+    """However many blocks: two waits of the host, three if it records, and few copies."""
     monkeypatch.setitem(sys.modules, "cupyx.scipy.special", scipy.special)
-    five, six = (transfers(n, xp, monkeypatch, precision=precision) for n in (5, 6))
-    assert six["host"] - five["host"] == 2
-    assert six["device"] - five["device"] == 5
+    for recorded, waits, copies in ((0, 2, 5), (50, 3, 6)):
+        given = {"precision": precision, "channel": channel, "iterations": recorded}
+        five, six = (transfers(n, xp, monkeypatch, **given) for n in (5, 6))
+        assert six["host"] - five["host"] == waits
+        assert six["device"] - five["device"] == copies

@@ -8,7 +8,7 @@ import pytest
 
 from solvers.numerics import one_pass
 from solvers.numerics.lockstep import TILE, whole_tiles
-from solvers.systems.glm_bayes.gamp import _read
+from solvers.systems.glm_bayes.halves import _read
 from solvers.systems.glm_bayes.instance import Instance
 from solvers.systems.glm_bayes.messages import start
 from solvers.systems.glm_bayes.model import Model

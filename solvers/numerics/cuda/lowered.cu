@@ -1,4 +1,5 @@
-// `held.lower` and `device.sums` of numerics/lockstep in one pass each.
+// What prepares factors of products, and adds products up, in one pass each: `held.lower`,
+// `device.padded` and `device.sums` of numerics/lockstep.
 
 struct Half {  // IEEE binary16, as its bits
     unsigned short bits;
@@ -24,34 +25,36 @@ __device__ __forceinline__ void store(float* at, float x) {
     *at = x != x ? x : __int_as_float((int)kept);
 }
 
-// x/p rounded, p the power of two below the largest of its column; scale·p is left in `undo`.
+// x/p rounded, for columns of numbers x that lie next to each other in a row, or by rows, where each
+// of these is a column of the numbers; p is the power of two below its largest, whose bits are given,
+// and scale·p is left in `undo`.
 template <typename Out>
 __device__ __forceinline__ void lower(
     const float* x, Out* out, const int* largest, float* undo, float scale, long long rows,
-    long long wide, long long chunk) {
+    long long columns, long long chunk, bool by_rows) {
     const long long column = (long long)blockIdx.y * blockDim.x + threadIdx.x;
     const long long part = (long long)blockIdx.x * blockDim.y + threadIdx.y, first = part * chunk;
-    if (column >= wide || first >= rows) return;
+    if (column >= columns || first >= rows) return;
     const long long last = first + chunk < rows ? first + chunk : rows;
-    const int exponent = largest[column] & 0x7F800000;
-    const bool ordinary = exponent > 0 && exponent < 0x7F800000;
-    const float power = ordinary ? __int_as_float(exponent) : 1.0f;
-    if (part == 0) undo[column] = scale * power;
-    for (long long row = first; row < last; ++row)
-        store(out + row * wide + column, x[row * wide + column] / power);
+    for (long long row = first; row < last; ++row) {
+        const long long at = row * columns + column, place = by_rows ? row : column;
+        const int exponent = largest[place] & 0x7F800000;
+        const bool ordinary = exponent > 0 && exponent < 0x7F800000;
+        const float power = ordinary ? __int_as_float(exponent) : 1.0f;
+        if ((by_rows ? column : row) == 0) undo[place] = scale * power;
+        store(out + at, x[at] / power);
+    }
 }
 
-extern "C" __global__ void lower_half(
-    const float* x, Half* out, const int* largest, float* undo, float scale, long long rows,
-    long long wide, long long chunk) {
-    lower(x, out, largest, undo, scale, rows, wide, chunk);
-}
+#define KERNEL(name, Out)                                                                        \
+    extern "C" __global__ void name(                                                            \
+        const float* x, Out* out, const int* largest, float* undo, float scale, long long rows, \
+        long long columns, long long chunk, long long by_rows) {                                \
+        lower(x, out, largest, undo, scale, rows, columns, chunk, by_rows != 0);                \
+    }
 
-extern "C" __global__ void lower_tf32(
-    const float* x, float* out, const int* largest, float* undo, float scale, long long rows,
-    long long wide, long long chunk) {
-    lower(x, out, largest, undo, scale, rows, wide, chunk);
-}
+KERNEL(lower_half, Half)
+KERNEL(lower_tf32, float)
 
 // total[c] += undo[c] term[c], both (rows, columns).
 extern "C" __global__ void add_scaled(
@@ -61,4 +64,35 @@ extern "C" __global__ void add_scaled(
     if (column >= columns || row >= rows) return;
     const long long at = row * columns + column;
     total[at] = total[at] + undo[row] * term[at];
+}
+
+// Columns `place` of x, (rows, many), as rows, and bits of their largest; zeros beyond `count`.
+template <typename Real>
+__device__ __forceinline__ void transposed(
+    const Real* x, Real* out, const long long* place, int* largest, long long rows, long long count,
+    long long columns, long long chunk, long long down, long long across) {
+    const long long column = (long long)blockIdx.y * blockDim.x + threadIdx.x;
+    const long long part = (long long)blockIdx.x * blockDim.y + threadIdx.y, first = part * chunk;
+    if (column >= columns || first >= rows) return;
+    const long long last = first + chunk < rows ? first + chunk : rows;
+    int most = 0;
+    for (long long row = first; row < last; ++row) {
+        const Real value = column < count ? x[row * down + place[column] * across] : Real(0);
+        const int bits = size_bits(value);
+        most = bits > most ? bits : most;
+        out[column * rows + row] = value;
+    }
+    atomicMax(largest + column, most);
+}
+
+extern "C" __global__ void transposed_float32(
+    const float* x, float* out, const long long* place, int* largest, long long rows,
+    long long count, long long columns, long long chunk, long long down, long long across) {
+    transposed(x, out, place, largest, rows, count, columns, chunk, down, across);
+}
+
+extern "C" __global__ void transposed_float64(
+    const double* x, double* out, const long long* place, int* largest, long long rows,
+    long long count, long long columns, long long chunk, long long down, long long across) {
+    transposed(x, out, place, largest, rows, count, columns, chunk, down, across);
 }

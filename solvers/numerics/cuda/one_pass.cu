@@ -3,10 +3,6 @@
 // Columns lie next to each other in every array, and threads stand along them. A thread takes
 // `chunk` rows of a column, whatever else is asked: its sums have one order.
 
-// The bits of |x| have the order of |x|, and those of what is not a number come last.
-__device__ __forceinline__ int size_bits(float x) { return __float_as_int(fabs(x)); }
-__device__ __forceinline__ int size_bits(double) { return 0; }
-
 // ω = undo u - margin - V g, and then g, for a block of rows; columns beyond `count` become zero.
 // `given` holds margins, variances and the further parameters of the channel, a row each; `partial`
 // the sums of -∂g, |∂g| and (∂g)² of every chunk; `largest` bits of the largest |g| of a column.

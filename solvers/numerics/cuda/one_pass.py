@@ -20,13 +20,23 @@ labels in single precision (in half):
                               array operations    here
     launches                  29 (43)             3 (5)
     arrays                    58 (66)             5 (6.5)
-    copies to the device      5                   0
+    copies to the device      4                   0
     waits of the host         1                   0
 
 Beside the products there is one launch for the responses and, in half, one that rounds the factors
 and one that adds up what was multiplied. Sums of chunks, 24 bytes for `CHUNK` numbers of a column,
-are a tenth of an array more. A reading has two copies to the device (indices, parameters), three
-launches of `fold`, and one transfer to the host, of the sums, beside what prepares the columns.
+are a tenth of an array more.
+
+**An iteration** of message passing has besides, with `weights.py`, and as many blocks as there may
+be (in brackets: one that is recorded):
+
+                              array operations       here
+    waits of the host         a block + 1 (+ 1, 2)   2 (+ 1)
+    copies to the device      4 a block + 8 (+ 1)    5 (+ 1)
+    other launches            some 45 (+ 20)         16 (+ 5)
+
+The host waits for the sums over the samples, which say which points are frozen, and for those over
+the weights, which say which are done. The copies are indices, and numbers of the points.
 
 **Layout.** g is written over the products, (rows, columns), and is taken transposed by the second
 product, whose library has a word for that: nothing is transposed in memory.
@@ -62,7 +72,7 @@ from solvers.numerics.lockstep.held import PLAIN, Held
 _ROUNDED = 4
 """Rows of a thread that rounds."""
 
-_RESPONSES = ("tails", "channels", "door", "one_pass")
+_RESPONSES = ("tails", "channels", "door", "sizes", "one_pass")
 
 
 def read(
@@ -97,7 +107,8 @@ def read(
     index = xp.asarray(index.astype(np.int64))
     blocks = list(lockstep.blocks(samples, lockstep.GPU_BLOCK))
 
-    (lowered,), undo = held.lower(device.padded(mean.T[index[0], :], xp), xp)
+    lowered, sizes = transposed(mean, index[0], count, xp)
+    lowered, undo = (lowered, None) if held.plain else lower(lowered, sizes, held, xp, by_rows=True)
     wide, parts = len(lowered), [-(-(b.stop - b.start) // CHUNK) for b, _ in blocks]
     total = xp.zeros((wide, design.shape[1]), dtype=real)
     partial = xp.zeros((max(1, sum(parts)), 3, wide), dtype=xp.float64)
@@ -143,8 +154,13 @@ def source(name: str, parameters: int, real: str) -> str:
     return chunks.instance(_RESPONSES, f"respond_{name}", real, name, arguments)
 
 
+@cache
+def _lowered() -> str:
+    return text("sizes") + text("lowered")
+
+
 def _other(name: str, xp: Any) -> Any:
-    return chunks.kernel(text("lowered"), name, xp)
+    return chunks.kernel(_lowered(), name, xp)
 
 
 def _respond(kernel, product, undo, labels, output, index, given, partial, largest, start, count):
@@ -166,18 +182,31 @@ def _respond(kernel, product, undo, labels, output, index, given, partial, large
     )
 
 
-def lower(product: Any, largest: Any, held: Held, xp: Any) -> tuple[Any, Any]:
-    """`held.lower` of the columns of `product`, whose largest numbers have these bits."""
-    rows, wide = product.shape
-    half = held.word == "half"
-    factors = xp.empty((rows, wide), dtype=xp.float16) if half else product
-    undo = xp.empty((wide,), dtype=xp.float32)
-    sizes = (np.int64(size) for size in (rows, wide, _ROUNDED))
+def lower(x: Any, largest: Any, held: Held, xp: Any, *, by_rows: bool = False) -> tuple[Any, Any]:
+    """`held.lower` of the columns of x (or rows), whose largest numbers have these bits."""
+    rows, columns = x.shape
+    factors = xp.empty((rows, columns), dtype=xp.float16) if held.word == "half" else x
+    undo = xp.empty(largest.shape, dtype=xp.float32)
+    chunk = 1 if by_rows else _ROUNDED
+    sizes = (np.int64(size) for size in (rows, columns, chunk, by_rows))
     _other(f"lower_{held.word}", xp)(
-        *chunks.shape(wide, -(-rows // _ROUNDED)),
-        (product, factors, largest, undo, np.float32(held.scale), *sizes),
+        *chunks.shape(columns, -(-rows // chunk)),
+        (x, factors, largest, undo, np.float32(held.scale), *sizes),
     )
     return factors, undo
+
+
+def transposed(x: Any, place: Any, count: int, xp: Any) -> tuple[Any, Any]:
+    """`device.padded` of `count` columns `place` of x as rows, and bits of their largest."""
+    rows, wide = x.shape[0], device.up(count)
+    out = xp.empty((wide, rows), dtype=x.dtype)
+    largest = xp.zeros((wide,), dtype=xp.int32)
+    steps = (step // x.itemsize for step in x.strides)
+    sizes = (np.int64(size) for size in (rows, count, wide, CHUNK, *steps))
+    _other(f"transposed_{x.dtype.name}", xp)(
+        *chunks.shape(wide, -(-rows // CHUNK)), (x, out, place, largest, *sizes)
+    )
+    return out, largest
 
 
 def _add_scaled(total: Any, term: Any, undo: Any, xp: Any) -> None:

@@ -5,11 +5,17 @@ For every weight of a column, with share λ = `keep` of the field before,
     B <- (1 - λ)(onsager ŵ + X^T g) + λ B,    ŵ, v <- mean and variance (prior) of A, B,
 
 in place, and sums of (change of ŵ)², ŵ² and v in double precision, in an order that does not depend
-on the columns beside it (`chunks.py`). In array operations, its definition (`gamp`), these are 33
-launches that read or write some 55 arrays of (dimension, columns) numbers of single precision, and
-seven copies to the device; here one launch with 5, three of `fold`, and two copies. Estimates are
-compared with their teacher in one launch too, which reads 2 arrays where array operations read or
-write some 60, and the host waits once where it waited twice for channels that tell no sign.
+on the columns beside it (`chunks.py`). Counted in the code, in arrays of (dimension, columns)
+numbers of single precision:
+
+                                         array operations      here
+    launches                             27                    1, and 3 of `fold`
+    arrays read or written               65                    5
+    copies to the device                 5, 6 with sparsity    2
+
+Estimates are compared with their teacher in one launch too, which reads 2 arrays where array
+operations read or write some 60, and the host waits once where it waited twice for channels that
+tell no sign.
 """
 
 from __future__ import annotations

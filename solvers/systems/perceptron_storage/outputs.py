@@ -5,7 +5,8 @@ For a point with margin κ and variance V, a pattern whose product with the mean
     ω = z - V g,    u = (κ - ω)/√V,    g <- h(u)/√V,    slope h(u)(h(u) - u)/V,
 
 h = φ/H, and a point sees its first `samples` patterns: the channel of sign labels, where all labels
-are 1 and ω is what exceeds the margin. On a CPU the reading is compiled (`numerics/one_pass`).
+are 1 and ω is what exceeds the margin. The reading is compiled on a CPU (`numerics/one_pass`), and
+on a device (`numerics/cuda/one_pass`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import numpy as np
 
 from solvers.numerics import lockstep, one_pass
 from solvers.numerics.channels import sign
+from solvers.numerics.cuda import chunks
+from solvers.numerics.cuda import one_pass as cuda_one_pass
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,20 @@ class Outputs:
 
         `mean` (dimension, len(points)), `variance` (len(points),) float32. Keeps the new g.
         """
+        arrays = sign, matrix, self.labels, self.values
+        given = {
+            "points": points,
+            "samples": self.samples[points],
+            "mean": mean,
+            "variance": variance,
+            "noise": np.zeros(len(points)),
+            "margin": self.kappa[points],
+        }
         if one_pass.applies(sign, mean, self.xp):
-            gathered, moments = one_pass.read(
-                *(sign, matrix, self.labels, self.values),
-                points=points,
-                samples=self.samples[points],
-                mean=mean,
-                variance=variance,
-                noise=np.zeros(len(points)),
-                margin=self.kappa[points],
-            )
+            gathered, moments = one_pass.read(*arrays, **given)
+            return gathered, moments[0]
+        if chunks.applies(self.xp):
+            gathered, moments = cuda_one_pass.read(*arrays, **given, xp=self.xp)
             return gathered, moments[0]
         slopes = np.zeros(len(points))
 
