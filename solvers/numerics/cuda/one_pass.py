@@ -32,8 +32,8 @@ be (in brackets: one that is recorded):
 
                               array operations       here
     waits of the host         a block + 1 (+ 1, 2)   2 (+ 1)
-    copies to the device      4 a block + 8 (+ 1)    5 (+ 1)
-    other launches            some 45 (+ 20)         16 (+ 5)
+    copies to the device      4 a block + 8 (+ 1)    4 (+ 1)
+    other launches            some 45 (+ 20)         15 (+ 5)
 
 The host waits for the sums over the samples, which say which points are frozen, and for those over
 the weights, which say which are done. The copies are indices, and numbers of the points.
@@ -86,6 +86,7 @@ def read(
     mean: Any,
     variance: np.ndarray,
     margin: np.ndarray | None = None,
+    whole: bool = False,
     held: Held = PLAIN,
     xp: Any,
     **parameters: np.ndarray,
@@ -94,7 +95,8 @@ def read(
 
     Arguments and answers are those of `numerics/one_pass.read`; `design`, `labels`, `output` and
     `mean` are on the device, whatever has a number a point is on the host, and so are the sums.
-    `parameters` are those of the channel. `labels` and `output` have contiguous rows.
+    `parameters` are those of the channel. `labels` and `output` have contiguous rows. A `whole`
+    `mean` has a column for every point, like these, and not for `points` alone.
     """
     count, order = len(points), np.argsort(-samples, kind="stable")
     name, keys = response(channel)
@@ -107,7 +109,7 @@ def read(
     index = xp.asarray(index.astype(np.int64))
     blocks = list(lockstep.blocks(samples, lockstep.GPU_BLOCK))
 
-    lowered, sizes = transposed(mean, index[0], count, xp)
+    lowered, sizes = transposed(mean, index[1 if whole else 0], count, xp)
     lowered, undo = (lowered, None) if held.plain else lower(lowered, sizes, held, xp, by_rows=True)
     wide, parts = len(lowered), [-(-(b.stop - b.start) // CHUNK) for b, _ in blocks]
     total = xp.zeros((wide, design.shape[1]), dtype=real)

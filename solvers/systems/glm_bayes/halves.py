@@ -26,21 +26,22 @@ def read(
 
     X^T g is (dimension, len(active)); new g are in `state`.
     """
-    mean = state.mean[:, xp.asarray(active)]
     arrays = model.channel, instance.design, instance.labels, state.output
     given = {
         "points": active,
         "samples": instance.samples[active],
-        "mean": mean,
         "variance": np.maximum(state.variance, state.smallest)[active],
         **model.take(active).channel_parameters,
     }
-    if instance.held.plain and one_pass.applies(model.channel, mean, xp):
-        gathered, moments = one_pass.read(*arrays, **given)
-    elif chunks.applies(xp):
-        gathered, moments = cuda_one_pass.read(*arrays, **given, held=instance.held, xp=xp)
+    if chunks.applies(xp):
+        given |= {"mean": state.mean, "whole": True, "held": instance.held}
+        gathered, moments = cuda_one_pass.read(*arrays, **given, xp=xp)
     else:
-        gathered, moments = _read(model, instance, state, active, mean, xp, dtype)
+        mean = state.mean[:, xp.asarray(active)]
+        if instance.held.plain and one_pass.applies(model.channel, mean, xp):
+            gathered, moments = one_pass.read(*arrays, **given, mean=mean)
+        else:
+            gathered, moments = _read(model, instance, state, active, mean, xp, dtype)
     first, size, second = moments
     informative = np.divide(size**2, second, out=np.zeros(len(active)), where=second > 0)
     return first / instance.dimension, gathered, informative
