@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import array_api_compat.numpy as anp
+import math
+
 import numpy as np
 from scipy.special import erfcx
 
 from benchmarks.common import arguments, compare
+from phasesweep.batches import cut
 from phasesweep.grid import expand
 from phasesweep.sweepfile import single_method
 from solvers.contract import load_system
-from solvers.numerics import lockstep
+from solvers.numerics import lockstep, one_pass
+from solvers.numerics.channels import sign
 from solvers.numerics.random import Stream
 
 
 def columns(system: str, method: str, **axes: object) -> tuple:
-    """(method, its values as one batch) for one instance and a list of alphas."""
+    """(method, number of points, their values as one batch) for the points of one instance."""
     declared = load_system(system).methods[method]
     points = expand(single_method(declared, axes, "benchmark"), lambda *_: np.zeros(0))
-    values = {n: points.columns[n] for n in declared.columns}
-    values |= {n: points.value(n, 0) for n in declared.single}
-    return declared, len(points), values
+    (batch,) = cut(points, memory=math.inf, seconds=math.inf)
+    return declared, len(batch), batch.values
 
 
 def one_by_one(method, count: int, values: dict) -> None:
@@ -51,33 +53,67 @@ def plain_gamp(alpha: float, dimension: int, tolerance: float = 1e-5, steps: int
     return float(mean @ teacher) / dimension
 
 
-def product_rates(dimension: int, columns: int, repeats: int) -> None:
-    """Single-precision arithmetic of lockstep products, beside the library's on a square one."""
+def both_starts(dimension: int, alphas: list[float]) -> None:
+    """GAMP from both starts: one batch of both words, beside one of each.
+
+    With noise, since a start that knows binary weights ends at once without.
+    """
+    axes = {
+        "prior": "rademacher", "noise": 0.1, "alpha": alphas, "dimension": dimension, "seed": 0
+    }  # fmt: skip
+    words = ("uninformed", "informed")
+    gamp, count, together = columns("glm_bayes", "gamp", initialization=list(words), **axes)
+    apart = [columns("glm_bayes", "gamp", initialization=word, **axes) for word in words]
+    compare(
+        f"GAMP, dimension {dimension}, {len(alphas)} noisy alphas up to 2, both starts",
+        ("one batch (phasesweep)", lambda: gamp(count, together)),
+        (
+            "a batch for each start",
+            lambda: [method(part, values) for method, part, values in apart],
+        ),
+        work=count,
+        unit="points",
+    )
+
+
+def response(labels: np.ndarray, omega: np.ndarray) -> np.ndarray:
+    """g of sign labels at variance 1, in NumPy and SciPy."""
+    return labels * np.float32(np.sqrt(2 / np.pi)) / erfcx(-labels * omega * np.float32(0.5**0.5))
+
+
+def reading_rates(dimension: int, count: int, repeats: int) -> None:
+    """Single-precision arithmetic of one reading of a design, beside the library's."""
     rng = np.random.default_rng(0)
     rows = lockstep.whole_tiles(dimension)
-    matrix = rng.standard_normal((rows, dimension), np.float32)
-    square = matrix[:dimension]
-    thin = rng.standard_normal((dimension, columns), np.float32)
-    seen = np.full(columns, rows)
-    compare(
-        f"billions of operations: X^T(X w), {rows} x {dimension}, {columns} columns",
-        (
-            "lockstep (phasesweep)",
-            lambda: lockstep.read(matrix, thin, seen, lambda _, __, product: product, xp=anp),
+    design = rng.standard_normal((rows, dimension), np.float32) * np.float32(dimension**-0.5)
+    labels = rng.choice(np.array([-1, 1], np.float32), (rows, count))
+    square, thin = design[:dimension], rng.standard_normal((dimension, count), np.float32)
+    output, one = np.zeros((rows, count), np.float32), np.ones(count)
+    ours = (
+        "lockstep, response included (phasesweep)",
+        lambda: one_pass.read(
+            *(sign, design, labels, output),
+            points=np.arange(count),
+            samples=np.full(count, rows),
+            mean=thin,
+            variance=one,
+            noise=0 * one,
         ),
-        ("the library, X^T(X w) whole", lambda: matrix.T @ (matrix @ thin)),
-        work=4e-9 * rows * dimension * columns,
+    )
+    work = 4e-9 * rows * dimension * count
+    compare(
+        f"billions of operations: X^T g(X w), {rows} x {dimension}, {count} columns, sign labels",
+        ours,
+        ("the library, g in NumPy", lambda: design.T @ response(labels, design @ thin)),
+        work=work,
         unit="Gflop",
         repeats=repeats,
     )
     compare(
         f"the same columns against the machine's rate, a square product of {dimension}",
-        (
-            "lockstep (phasesweep)",
-            lambda: lockstep.read(matrix, thin, seen, lambda _, __, product: product, xp=anp),
-        ),
+        ours,
         ("the library, square", lambda: square @ square),
-        work=4e-9 * rows * dimension * columns,
+        work=work,
         other_work=2e-9 * dimension**3,
         unit="Gflop",
         repeats=repeats,
@@ -105,11 +141,11 @@ def main() -> None:
         "glm_bayes", "gamp", prior="rademacher", alpha=alphas, dimension=given.dimension, seed=0
     )
     for name, other in (
-        ("one point at a time", lambda: one_by_one(gamp, count, values)),
         (
-            "plain NumPy, one alpha at a time",
+            "one point at a time, plain NumPy",
             lambda: [plain_gamp(a, given.dimension) for a in alphas],
         ),
+        ("one point at a time, phasesweep", lambda: one_by_one(gamp, len(alphas), values)),
     ):
         compare(
             f"GAMP, dimension {given.dimension}, {count} alphas up to 2, one instance",
@@ -119,8 +155,9 @@ def main() -> None:
             unit="points",
             repeats=1,
         )
-    for columns_ in (4, 8, 32):
-        product_rates(given.dimension, columns_, given.repeats)
+    both_starts(given.dimension * 2 // 3, alphas[1::2])
+    for count in (1, 4, 8, 32):
+        reading_rates(given.dimension, count, given.repeats)
     spins = max(given.spins, 16) if given.short else given.spins
     walk, count, values = columns(
         "perceptron_storage", "enumeration", weights="binary", alpha=alphas, dimension=spins, seed=0

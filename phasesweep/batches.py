@@ -1,8 +1,8 @@
 """Cutting points into batches: what one worker solves at a time.
 
-A batch has one value for every single-valued axis of its method (choices, sequences, files, shared
-axes); its other axes are columns. It is cut by the method's declared cost to a few seconds and to a
-part of the worker's memory, so a worker never holds more than its batch.
+A batch has one value for every single-valued axis of its method (sequences, files, shared axes, and
+choices but those that vary); its other axes are columns. It is cut by the method's declared cost to
+a few seconds and to a part of the worker's memory, so a worker never holds more than its batch.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def cut(points: Points, *, memory: float, seconds: float = BATCH_SECONDS) -> lis
     order, starts = _groups(points)
     first = order[starts]
     columns = {n: points.columns[n][order] for n in method.columns}
+    words = {n: np.array(points.values[n]) for n in columns if n in points.values}
     codes = {n: points.columns[n][first].tolist() for n in method.single}
     heads = {
         n: [points.values[n][code] for code in entries] if n in points.values else entries
@@ -81,6 +82,7 @@ def cut(points: Points, *, memory: float, seconds: float = BATCH_SECONDS) -> lis
         content = blake2b(digest_size=16)
         for column in values.values():
             content.update(column)
+        values |= {n: entries[values[n]] for n, entries in words.items()}
         values |= {n: entries[group] for n, entries in heads.items()}
         alike = (stop - start, content.digest(), *(codes[n][group] for n in unlike))
         parts = known.get(alike)

@@ -132,6 +132,7 @@ def _method(method: Method) -> dict[str, Any]:
         "gives": list(method.gives),
         "size": method.size,
         "shares": list(method.shares),
+        "varies": list(method.varies),
         "devices": list(method.devices),
         "what": method.doc,
     }

@@ -23,7 +23,7 @@ from phasesweep.errors import StoppedError, UserError
 from phasesweep.grid import Points
 from phasesweep.lateness import Clock
 from phasesweep.limits import Limits, out_of_time
-from phasesweep.worker import Answer, Task, failed_answer, solve_batch, solve_task
+from phasesweep.worker import Answer, DeviceFullError, Task, failed_answer, solve_batch, solve_task
 
 TASK_SECONDS = 2.0
 """Small batches travel together: a task costs milliseconds of the scheduler's time."""
@@ -68,6 +68,7 @@ def over_dask(points: Points, cluster: Cluster, limits: Limits) -> Iterator[tupl
 
     method = points.method
     device = cluster.device if cluster.device in method.devices else "cpu"
+    on_gpu = cluster.device == "gpu"
     cluster = replace(cluster, memory=cluster.memory_for(device))
     fits, too_large = _by_memory(cut(points, memory=cluster.memory), cluster.memory)
     for batch in too_large:
@@ -78,31 +79,43 @@ def over_dask(points: Points, cluster: Cluster, limits: Limits) -> Iterator[tupl
             "cluster file"
         )
         yield batch, failed_answer(method, len(batch), message)
-    workers = max(1, cluster.workers, len(cluster.client.nthreads()))
-    waiting = _tasks(fits, task_seconds(sum(batch.seconds for batch in fits), workers))
+    waiting = _tasks(fits, task_seconds(sum(batch.seconds for batch in fits), _places(cluster)))
     # Answers are fetched behind: a worker in compiled code may not give them out for long.
     pending = as_completed(with_results=True, raise_errors=False)
     in_flight: dict[Any, tuple[int, list[Batch]]] = {}
     numbers = itertools.count()
     tries: Counter[int] = Counter()
+    alone: set[int] = set()
+    """First points of batches that are not to share a device."""
     with _needing_the_scheduler():
         clock = Clock(cluster.client)
 
+    def asked(task: list[Batch]) -> float:
+        """The part of a device: all of it for the CPU of its worker, whose memory is one, too."""
+        if device == "cpu" or not alone.isdisjoint(int(batch.index[0]) for batch in task):
+            return 1.0
+        return cluster.share(max(batch.memory for batch in task))
+
+    def by_itself(task: list[Batch]) -> None:
+        """Try a task again with nobody else on the device; in company it was no attempt."""
+        alone.update(int(batch.index[0]) for batch in task)
+        waiting.append(task)
+
     def submit() -> None:
-        workers = max(1, cluster.workers, len(cluster.client.nthreads()))
-        limit = IN_FLIGHT_PER_WORKER * workers
+        limit = IN_FLIGHT_PER_WORKER * _places(cluster)
         while waiting and len(in_flight) < limit:
             task, number = waiting.pop(), next(numbers)
             batches = [(len(b), b.values, limits.allowed(b.seconds)) for b in task]
             clock.expect(number, max(seconds for _, _, seconds in batches))
+            part = asked(task)
             future = cluster.client.submit(
                 solve_task,
                 Task(
                     *(method.system.name, method.name, method.version, batches, device),
-                    *(limits.attempts, cluster.memory, clock.topic, number),
+                    *(limits.attempts, cluster.memory, part < 1.0, clock.topic, number),
                 ),
                 pure=False,
-                resources={"GPU": 1} if device == "gpu" else None,
+                resources={"GPU": part} if on_gpu else None,
             )
             in_flight[future] = number, task
             pending.add(future)
@@ -154,15 +167,25 @@ def over_dask(points: Points, cluster: Cluster, limits: Limits) -> Iterator[tupl
         elif isinstance(error, KilledWorker):
             # A point that never began was only near workers that died.
             attempts = limits.attempts if clock.began(number) else max(3, limits.attempts)
-            if not again(task, _halves(task, points, cluster.memory), attempts):
+            parts = _halves(task, points, cluster.memory)
+            if not parts and asked(task) < 1.0:
+                by_itself(task)
+            elif not again(task, parts, attempts):
                 message = "the worker died several times on this point; it may need more memory"
                 yield task[0], failed_answer(method, 1, message)
+        elif isinstance(error, DeviceFullError):
+            by_itself(task)
         else:
             raise UserError(f"{method.system.name} {method.name}: {error}")
         clock.forget(number)
         with _needing_the_scheduler():
             future.release()
             submit()
+
+
+def _places(cluster: Cluster) -> int:
+    """Tasks that may be computed at once, now or when the cluster has grown."""
+    return max(1, cluster.workers, sum(cluster.client.nthreads().values()))
 
 
 @contextmanager

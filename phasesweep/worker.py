@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import importlib
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +20,21 @@ import numpy as np
 from phasesweep.bounds import OutOfTimeError, bounded_memory, last_resort
 from phasesweep.lateness import LAST_SECONDS, Teller
 from phasesweep.limits import out_of_time
+from phasesweep.streams import own_stream
 from solvers.contract import Method, Status, load_system
 
 
 def dask_setup(worker: Any) -> None:
     """Called by Dask when a worker starts: Ctrl-C is for the driver, which flushes and stops it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+_turn = threading.Lock()
+"""Memory is bounded for the whole process, so that computations on its CPU take turns."""
+
+
+class DeviceFullError(RuntimeError):
+    """A computation got no memory of a device that it shares with others; alone it may."""
 
 
 @dataclass
@@ -51,7 +61,10 @@ class Task:
     device: str
     attempts: int
     memory: float
-    """Bytes that the computation may take beyond what the worker holds; 0 leaves it open."""
+    """Bytes that the computation may take beyond what the worker holds; 0 leaves it open. On a
+    device, the bytes that all computations on it were promised together."""
+    crowded: bool
+    """Whether others compute on the device at the same time."""
     topic: str
     number: int
 
@@ -72,11 +85,19 @@ def solve_task(task: Task) -> list[Answer]:
         with last_resort(seconds + LAST_SECONDS):
             yield
 
-    # Memory of a device is not counted by the operating system, but addresses for it are.
-    with bounded_memory(task.memory) if task.device == "cpu" else nullcontext():
+    with ExitStack() as stack:
+        if task.device == "gpu":
+            stack.enter_context(own_stream(task.memory))
+        else:
+            # Memory of a device is not counted by the operating system, but addresses for it are.
+            stack.enter_context(_turn)
+            stack.enter_context(bounded_memory(task.memory))
         return [
             solve_batch(
-                declared, count, values, task.device, seconds, bounds=bounds, attempts=task.attempts
+                *(declared, count, values, task.device, seconds),
+                bounds=bounds,
+                attempts=task.attempts,
+                crowded=task.crowded,
             )
             for count, values, seconds in task.batches
         ]
@@ -95,10 +116,12 @@ def solve_batch(
     *,
     bounds: Callable[[float], AbstractContextManager[None]] = _unbounded,
     attempts: int = 1,
+    crowded: bool = False,
 ) -> Answer:
     """Solve one batch; if it raises or is ended by `bounds(seconds)`, solve its points one by one.
 
     A point that still does so is tried `attempts` times by itself, and then recorded as failed.
+    Want of memory in a `crowded` device raises DeviceFullError.
     """
     started = time.perf_counter()
     try:
@@ -107,17 +130,23 @@ def solve_batch(
     except (Exception, OutOfTimeError) as error:  # noqa: BLE001 - any failure of a solver becomes a row with its message
         late = isinstance(error, OutOfTimeError)
         message = out_of_time(seconds) if late else _message(error)
+        full = crowded and isinstance(error, MemoryError)
         del error  # its frames hold the arrays of the batch
         spent = time.perf_counter() - started
     else:
         return _answer(method, count, answer, time.perf_counter() - started)
+    if full:
+        raise DeviceFullError(message)
     if count == 1 and attempts <= 1:
         return failed_answer(method, 1, message, spent)
     # A batch of one has had its first attempt.
     left = attempts if count > 1 else attempts - 1
     singles = [
         solve_batch(
-            *(method, 1, _single(method, values, i), device, seconds), bounds=bounds, attempts=left
+            *(method, 1, _single(method, values, i), device, seconds),
+            bounds=bounds,
+            attempts=left,
+            crowded=crowded,
         )
         for i in range(count)
     ]

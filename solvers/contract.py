@@ -9,19 +9,20 @@ dimension) and `simulation`. They stand together because each is the test of the
     @system.theory(version=1, gives=("overlap",), cost=Cost(flops=..., memory=...))
     def state_evolution(*, alpha, prior): ...
 
-    @system.simulation(version=1, gives=("overlap",), size="dimension", shares=("dimension",
-    "seed"),
+    @system.simulation(version=1, gives=("overlap",), size="dimension",
+                       shares=("dimension", "seed"), varies=("start",),
                        devices=("cpu", "gpu"), cost=...)
-    def gamp(*, alpha, prior, dimension, seed, xp): ...
+    def gamp(*, alpha, prior, start, dimension, seed, xp): ...
 
 **Columns in, columns out.** A function takes keyword arguments only, named after the axes.
 Numeric axes arrive as 1-D arrays of one length, the points of the batch. Choices, sequences,
-files and the axes named in `shares` arrive as one value. `xp`, if the function asks for it, is
-the array namespace (NumPy or CuPy, both under the array API). It returns a dict with every
-observable in `gives` and with `status`, `steps` and `residual`, as NumPy arrays whose first axis
-is the points; further axes are those named in the observable's `dims`, and their lengths may
-depend on one-valued axes only. It may add `message`, a sentence for every point ("" for none), such
-as why a threshold does not exist; it is stored with the point.
+files and the axes named in `shares` arrive as one value, but the choices named in `varies` arrive
+as columns of words (arrays of str), so that all starts of one instance advance together. `xp`, if
+the function asks for it, is the array namespace (NumPy or CuPy, both under the array API). It
+returns a dict with every observable in `gives` and with `status`, `steps` and `residual`, as NumPy
+arrays whose first axis is the points; further axes are those named in the observable's `dims`, and
+their lengths may depend on one-valued axes only. It may add `message`, a sentence for every point
+("" for none), such as why a threshold does not exist; it is stored with the point.
 
 A point's answer belongs to the point: not to its batch, its order, its worker or its device
 (beyond rounding). Everything that changes a number is an axis. `version` is raised by hand when
@@ -103,7 +104,8 @@ def _nothing(**_: Any) -> float:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a point costs, as functions of the axes given by keyword (columns or scalars).
+    """What a point costs, as functions of the axes given by keyword (columns, of words too, or one
+    value).
 
     `flops` floating-point operations and `bytes` of memory traffic give the time; `memory` is the
     number of bytes held per point of a batch, `shared_memory` what the batch holds once (its
@@ -151,6 +153,7 @@ class Method:
     gives: tuple[str, ...]
     size: str | None
     shares: tuple[str, ...]
+    varies: tuple[str, ...]
     devices: tuple[str, ...]
     cost: Cost = field(repr=False)
     wants_xp: bool
@@ -164,11 +167,15 @@ class Method:
     @property
     def single(self) -> tuple[str, ...]:
         """The axes that take one value per batch: choices, sequences, files and shared axes."""
-        return tuple(n for n, axis in self.axes.items() if not axis.numeric or n in self.shares)
+        return tuple(
+            n
+            for n, axis in self.axes.items()
+            if n in self.shares or not (axis.numeric or n in self.varies)
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The axes that arrive as columns."""
+        """The axes that arrive as columns: of numbers, or of words for a choice in `varies`."""
         single = self.single
         return tuple(n for n in self.axes if n not in single)
 
@@ -270,6 +277,7 @@ class System:
         cost: Cost,
         size: str | None = None,
         shares: Iterable[str] = (),
+        varies: Iterable[str] = (),
         devices: Iterable[str] = ("cpu",),
         axes: Mapping[str, Axis] | None = None,
         check: Callable[..., None] | None = None,
@@ -278,12 +286,14 @@ class System:
 
         `gives`: its observables. `size`: the axis that is the system size of finite-size scaling.
         `shares`: axes of one value per batch, because the batch shares an instance or because
-        they set the shape of an answer. `axes`: narrower axes or other defaults for this method
-        alone. `check`: gets the one-valued axes by keyword before anything runs, and raises
-        ValueError with a sentence if they do not fit together (a file whose arrays have another
-        width, say).
+        they set the shape of an answer. `varies`: choices that do neither and may differ from point
+        to point of a batch, such as the start of an iteration. `axes`: narrower axes or other
+        defaults for this method alone. `check`: gets the one-valued axes by keyword before anything
+        runs, and raises ValueError with a sentence if they do not fit together (a file whose arrays
+        have another width, say).
         """
         gives, shares, devices = tuple(gives), tuple(shares), tuple(devices)
+        varies = tuple(varies)
 
         def add(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
             name = function.__name__
@@ -315,6 +325,8 @@ class System:
             none_unexpected("arguments", takes, all_axes)
             none_unexpected("narrowed axes", axes or {}, takes)
             none_unexpected("shared axes", shares, takes)
+            words = [n for n in takes if isinstance(all_axes[n], Choice) and n not in shares]
+            none_unexpected("choices that vary,", varies, words)
             for axis in takes:
                 choices = [n for n in takes if isinstance(all_axes[n], Choice | File)]
                 none_unexpected(f"choices that decide on {axis},", all_axes[axis].when, choices)
@@ -343,6 +355,7 @@ class System:
                 gives=gives,
                 size=size,
                 shares=shares,
+                varies=varies,
                 devices=devices,
                 cost=cost,
                 wants_xp="xp" in parameters,

@@ -85,6 +85,8 @@ def opened(request, tmp_path_factory):
         ("kind: local\nmemory: 1MiB", "memory: given '1MiB'; allowed: at least 64MiB"),
         ("kind: local\nfallback: local", "no field 'fallback'"),
         ("kind: local\nencrypt: 1", "encrypt: given 1; allowed: true or false"),
+        ("kind: local\ntasks: 2", "no field 'tasks'"),
+        ("kind: gpu\ntasks: 0", "tasks: given 0; allowed: a whole number >= 1"),
         ("kind: gpu\nfallback: cpu", "fallback: given 'cpu'; allowed: local"),
         ("kind: address\naddress: here", "allowed: tcp://"),
         ("kind: address", "address is missing"),

@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from phasesweep.batches import cut
 from phasesweep.errors import UserError
 from phasesweep.grid import expand, points_for
 from phasesweep.sweepfile import single_method
 from phasesweep.worker import solve_batch
 from solvers.axes import Choice, Real
-from solvers.contract import Cost, DeclarationError, Observable, System
+from solvers.contract import Cost, DeclarationError, Observable, Status, System
 
 COST = Cost(flops=lambda **_: 1e3)
 
 
-def declare() -> System:
+def declare(**changes) -> System:
     system = System(
         "doors",
         title="Doors",
@@ -29,10 +30,12 @@ def declare() -> System:
         demo={"methods": {"theory": {}}},
     )
 
-    @system.theory(version=1, gives=("q",), cost=COST)
+    @system.theory(version=1, gives=("q",), cost=COST, **changes)
     def theory(*, channel, alpha, kappa):
         """Something of alpha and kappa."""
         missing = alpha > 1
+        if np.any((channel == "sign") & (kappa != 0)):
+            raise ValueError("kappa of a sign")
         return {
             "q": np.where(missing, np.nan, alpha + kappa),
             "status": np.zeros(len(alpha)),
@@ -49,8 +52,8 @@ def declare() -> System:
     return system
 
 
-def grid(method="theory", **axes):
-    return single_method(declare().methods[method], axes, "doors")
+def grid(method="theory", system=None, **axes):
+    return single_method((system or declare()).methods[method], axes, "doors")
 
 
 def points(method="theory", **axes):
@@ -65,6 +68,29 @@ def test_it_takes_its_one_value_where_it_has_no_meaning():
 def test_it_is_required_where_it_has_one():
     with pytest.raises(UserError, match=r"needs the axis kappa .* with channel=door"):
         grid(channel="door", alpha=1)
+
+
+def test_it_may_depend_on_a_choice_that_varies():
+    """One batch of both words, with the one value where the axis has no meaning."""
+    axes = {"channel": ["sign", "door"], "alpha": [0.1, 2.0], "kappa": [0.3, 0.7]}
+    found = points(system=declare(varies=("channel",)), **axes)
+    fixed = points(**axes)
+    assert found.keys == fixed.keys
+    (batch,) = cut(found, memory=1e9)
+    assert len(cut(fixed, memory=1e9)) == 2
+    words, kappas = batch.values["channel"], batch.values["kappa"]
+    assert words.tolist() == [found.value("channel", i) for i in batch.index]
+    assert set(zip(words.tolist(), kappas.tolist(), strict=True)) == {
+        ("sign", 0.0),
+        ("door", 0.3),
+        ("door", 0.7),
+    }
+    answer = solve_batch(found.method, len(batch), batch.values, "cpu")
+    assert sorted(answer.messages.values()) == ["too much"] * 3
+    # Solved again point by point, each of a column of one word.
+    broken = {**batch.values, "kappa": kappas + 0.1}
+    alone = solve_batch(found.method, len(batch), broken, "cpu")
+    assert (alone.status == Status.FAILED).tolist() == (words == "sign").tolist()
 
 
 def test_giving_it_without_a_meaning_is_refused():

@@ -63,6 +63,8 @@ def test_a_batch_comes_back_as_typed_columns():
         ({"gives": ("overlap", "energy")}, "observables energy unexpected"),
         ({"gives": ()}, "observables are missing"),
         ({"shares": ("seed",)}, "shared axes seed unexpected"),
+        ({"varies": ("alpha",)}, "choices that vary, alpha unexpected"),
+        ({"varies": ("phase",)}, "choices that vary, phase unexpected"),
         ({"devices": ("tpu",)}, "devices tpu unexpected"),
         ({"axes": {"kappa": Real()}}, "narrowed axes kappa unexpected"),
         ({"size": "dimension"}, "size axis dimension unexpected"),
@@ -71,6 +73,27 @@ def test_a_batch_comes_back_as_typed_columns():
 def test_wrong_declarations_are_named(changes, message):
     with pytest.raises(DeclarationError, match=message):
         declare_theory(make_system(), **changes)
+
+
+def test_a_choice_that_varies_is_a_column_of_words():
+    system = make_system(axes={"alpha": Real("load"), "start": Choice("cold", "warm")})
+
+    def declare(**changes):
+        @system.theory(version=1, gives=("overlap",), cost=COST, **changes)
+        def theory(*, alpha, start):
+            """A toy."""
+            given = np.where(start == "warm", alpha, 0.0)
+            return {"overlap": given, "status": 0, "steps": 0, "residual": 0.0}
+
+        return system.methods.pop("theory")
+
+    assert declare().single == ("start",)
+    method = declare(varies=("start",))
+    assert (method.single, method.columns) == ((), ("alpha", "start"))
+    values = {"alpha": np.array([1.0, 2.0]), "start": np.array(["cold", "warm"])}
+    assert method(2, values)["overlap"].tolist() == [0.0, 2.0]
+    with pytest.raises(DeclarationError, match="choices that vary, start unexpected"):
+        declare(varies=("start",), shares=("start",))
 
 
 def test_signatures_are_checked():

@@ -32,7 +32,7 @@ def call(name, *, system="glm_bayes", **given):
     }
     for n in method.columns:
         values[n] = np.broadcast_to(np.asarray(values[n]), (length,)).copy()
-        if n not in ("max_steps",):
+        if n != "max_steps" and method.axes[n].numeric:
             values[n] = values[n].astype(float)
     return method(length, values, xp=anp)
 

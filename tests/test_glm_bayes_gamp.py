@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
+from phasesweep.api import solve_points
+from phasesweep.cache import Cache
 from solvers.contract import Status
 from solvers.numerics import channels
 from solvers.numerics.random import Stream
@@ -354,3 +356,33 @@ def test_supports_of_one_instance_are_nested_in_the_sparsity():
     assert np.all(w[:, 0][w[:, 2] != 0] == w[:, 2][w[:, 2] != 0])
     assert np.all(w[:, 2][w[:, 1] != 0] == w[:, 1][w[:, 1] != 0])
     np.testing.assert_allclose(instance.labels[:300], (instance.design @ w)[:300], atol=1e-12)
+
+
+def test_both_starts_in_one_batch_are_those_of_two_to_the_last_bit():
+    alpha, start = (
+        np.array([0.3, 1.9, 0.8, 1.9, 1.2]),
+        np.array([STARTS[i] for i in (1, 0, 0, 1, 1)]),
+    )
+    for prior, channel in (("rademacher", "sign"), ("gauss_bernoulli", "abs")):
+        given = {"prior": prior, "channel": channel, "dimension": 200, "seed": 3, "sparsity": 0.3}
+        both = call("gamp", alpha=alpha, initialization=start, iterations=6, **given)
+        for word in STARTS:
+            part = start == word
+            alone = call("gamp", alpha=alpha[part], initialization=word, iterations=6, **given)
+            for name in sorted(set(both) - {"label_mse", "error_trajectory"}):
+                np.testing.assert_array_equal(both[name][part], alone[name], err_msg=name)
+
+
+def test_both_starts_of_a_sweep_draw_one_design(data, monkeypatch):
+    drawn = []
+    draw = Instance.draw
+    monkeypatch.setattr(
+        Instance, "draw", lambda **given: drawn.append(len(given["alpha"])) or draw(**given)
+    )
+    axes = {
+        "prior": "rademacher", "alpha": [0.5, 1.5], "dimension": 60, "seed": {"count": 2},
+        "initialization": list(STARTS),
+    }  # fmt: skip
+    points, _, report = solve_points("glm_bayes", "gamp", axes, Cache(data / "cache"))
+    assert report.computed == len(points) == 8
+    assert drawn == [4, 4]

@@ -16,14 +16,14 @@ import pytest
 from phasesweep import dispatch, sweep
 from phasesweep.api import solve_points
 from phasesweep.cache import Cache
-from phasesweep.cluster import ClusterFile, device, gpu, local, open_cluster
+from phasesweep.cluster import Cluster, ClusterFile, device, gpu, local, open_cluster
 from phasesweep.cluster.device import DEVICE, LOCK, device_lock
 from phasesweep.errors import UserError
 from phasesweep.grid import expand
 from phasesweep.sweepfile import single_method
 from solvers.contract import load_system
 
-GPU = ClusterFile(kind="gpu", memory=2**29)
+GPU = ClusterFile(kind="gpu", memory=2**29, tasks=2)
 visible_devices = gpu.visible_devices
 AXES = {"alpha": 0.5, "dimension": 16, "seed": {"count": 3}}
 HOLDER = (
@@ -79,7 +79,7 @@ def test_one_worker_per_device_which_sees_that_device_alone(pair):
     assert [s[:2] for s in seen] == [("4", "0000:04:00.0"), ("7", "0000:07:00.0")]
     assert len({s[2] for s in seen}) == 2
     info = pair.client.scheduler_info(n_workers=-1)["workers"].values()
-    assert [(w["nthreads"], w["resources"]) for w in info] == [(1, {"GPU": 1})] * 2
+    assert [(w["nthreads"], w["resources"]) for w in info] == [(2, {"GPU": 1})] * 2
     assert pair.device == "gpu"
     # Batches are cut to what is free on the fuller device.
     assert pair.memory_for("gpu") == int(0.9 * 6e9)
@@ -151,7 +151,9 @@ def test_a_device_in_use_is_left_alone(devices, data):
     assert first.take()
     with open_cluster(GPU, data=data) as cluster:
         assert [s[0] for s in what_workers_see(cluster).values()] == ["7"]
-        assert cluster.label == "GPU workers on 1 of 2 devices (other runs use the others)"
+        assert cluster.label == (
+            "GPU workers on 1 of 2 devices (other runs use the others), up to 2 tasks at once on each"
+        )
     first.release()
 
 
@@ -238,3 +240,191 @@ def test_devices_are_named_as_the_environment_names_them(monkeypatch):
     assert [d.name for d in visible_devices()] == ["5", "GPU-8a2b"]
     monkeypatch.setattr(Runtime, "getDeviceCount", staticmethod(lambda: 1 // 0))
     assert visible_devices() == []
+
+
+# -- several tasks at once ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 3, 4, 7, 5000])
+def test_shares_of_a_device_add_up_without_rounding(tasks):
+    cluster = Cluster(None, 0, "gpu", "", "", device_memory=10**9, tasks=tasks)
+    assert 0 < cluster.share(0.0) <= 1
+    assert tasks * cluster.share(0.0) <= 1 or tasks > 1024
+    assert cluster.share(0.9e9) >= 0.9
+    assert cluster.share(1e9) == cluster.share(5e9) == 1.0
+    free, rng = 1.0, np.random.default_rng(tasks)
+    held = [cluster.share(m) for m in rng.uniform(0, 0.1e9, 10) if tasks > 9]
+    for part in held:
+        free -= part
+    for part in rng.permutation(held):
+        free += part
+    assert free == 1.0
+
+
+def false_device(folder, meeting: int, memory: float = 0.0):
+    """A plugin that gives workers a CuPy of streams only, which log what is done with them.
+
+    The first `meeting` computations wait for each other; `memory` bytes are held in the pool.
+    """
+    met = folder / "met"
+    from distributed import WorkerPlugin
+
+    class FalseDevice(WorkerPlugin):
+        name = "false device"
+
+        def setup(self, worker):
+            import sys
+            import threading
+            import types
+
+            import array_api_compat.numpy
+
+            lock, barrier = threading.Lock(), threading.Barrier(max(1, meeting))
+            worker.log = log = []
+            worker.inside = inside = []
+
+            class Stream:
+                def __init__(self, non_blocking):
+                    assert non_blocking
+                    self.tell("made")
+
+                def tell(self, what):
+                    with lock:
+                        log.append((threading.get_ident(), id(self), what, len(inside)))
+
+                def __enter__(self):
+                    inside.append(self)
+                    self.tell("enter")
+                    if meeting and not met.exists():
+                        barrier.wait(timeout=30)
+                        met.touch()
+
+                def __exit__(self, *_):
+                    self.tell("leave")
+                    inside.remove(self)
+
+                def synchronize(self):
+                    self.tell("synchronize")
+
+            class Pool:
+                total_bytes = staticmethod(lambda: memory)
+                free_all_blocks = staticmethod(lambda stream: stream.tell("free"))
+
+            cupy = types.ModuleType("cupy")
+            cupy.cuda = types.SimpleNamespace(Stream=Stream)
+            cupy.get_default_memory_pool = Pool
+            sys.modules["cupy"] = cupy
+            sys.modules["array_api_compat.cupy"] = array_api_compat.numpy
+
+    return FalseDevice()
+
+
+@pytest.fixture
+def one_device(devices, data, monkeypatch):
+    """A cluster on one device of 5.4 GB, every batch a task of its own."""
+    monkeypatch.setattr(gpu, "visible_devices", lambda: devices[1:])
+    monkeypatch.setattr(dispatch, "TASK_SECONDS", 0.0)
+    with open_cluster(GPU, data=data) as cluster:
+        yield cluster
+
+
+def instances(**axes):
+    """Points of the toy's measure on a device: a batch for every seed."""
+    method = load_system("toy").methods["measure"]
+    grid = single_method(method, {"dimension": 16, **axes}, "test")
+    found = expand(grid, lambda *_: np.zeros(0))
+    return replace(found, method=replace(method, devices=("cpu", "gpu")))
+
+
+def logs(cluster) -> list[tuple[int, int, str, int]]:
+    (log,) = cluster.client.run(lambda dask_worker: dask_worker.log).values()
+    return log
+
+
+def test_small_instances_overlap_each_in_its_own_stream(one_device, data, monkeypatch):
+    one_device.client.register_plugin(false_device(data.parent, meeting=2))
+    report = run_on(one_device, instances(alpha=0.5, seed={"count": 6}), data, monkeypatch)
+    assert (report.computed, report.failed) == (6, 0)
+    log = logs(one_device)
+    assert max(inside for *_, inside in log) == 2
+    threads = {thread for thread, *_ in log}
+    assert len(threads) == 2
+    for thread in threads:
+        streams, what = zip(*[(s, w) for t, s, w, _ in log if t == thread], strict=True)
+        assert len(set(streams)) == 1
+        assert what[0] == "made"
+        # Nothing is answered before it is done.
+        assert what[1:] == ("enter", "synchronize", "leave") * (len(what) // 3)
+
+
+def test_a_large_instance_has_the_device_alone(one_device, data, monkeypatch):
+    """And gives back what its stream keeps, since another thread will need it."""
+    one_device.client.register_plugin(false_device(data.parent, meeting=0, memory=4e9))
+    wanted = instances(alpha=0.5, seed={"count": 4}, megabytes=[10, 4000], pause=0.1)
+    report = run_on(one_device, wanted, data, monkeypatch)
+    assert (report.computed, report.failed) == (8, 0)
+    log = logs(one_device)
+    assert {what for *_, what, _ in log} == {"made", "enter", "synchronize", "leave", "free"}
+    large = instances(alpha=0.5, seed={"count": 3}, megabytes=4000, pause=0.1, kappa=1)
+    before = len(log)
+    assert run_on(one_device, large, data, monkeypatch).computed == 3
+    assert max(inside for *_, inside in logs(one_device)[before:]) == 1
+
+
+def test_want_of_memory_in_company_is_tried_again_alone(one_device, data, monkeypatch):
+    one_device.client.register_plugin(false_device(data.parent, meeting=2))
+
+    def crowd(dask_worker):
+        import toy_system
+
+        def fail(fault, alpha):
+            if len(dask_worker.inside) > 1 or np.any(alpha > 1):
+                raise MemoryError("out of memory allocating 512 bytes")
+
+        toy_system._fail = fail
+
+    one_device.client.run(crowd)
+    wanted = instances(alpha=[0.5, 2], seed={"count": 3})
+    report = run_on(one_device, wanted, data, monkeypatch)
+    assert (report.computed, report.failed) == (3, 3)
+    assert {f["point"]["alpha"] for f in report.failures} == {2.0}
+    assert "out of memory" in report.failures[0]["message"]
+
+
+def test_a_point_that_dies_with_its_neighbour_is_not_blamed(one_device, data, monkeypatch):
+    one_device.client.register_plugin(false_device(data.parent, meeting=2))
+    one_device.client.cluster.scheduler.allowed_failures = 0
+    wanted = instances(alpha=[0.4, 0.6], seed={"count": 2}, fault="kill", pause=0.5)
+    # One that kills the worker, and beside it one that is still asleep then.
+    chosen = (wanted.columns["alpha"] > 0.5) == (wanted.columns["seed"] == 0)
+    report = run_on(one_device, wanted.take(np.flatnonzero(chosen)), data, monkeypatch)
+    assert (report.computed, report.failed) == (1, 1)
+    assert report.failures[0]["point"]["alpha"] == 0.6
+
+
+def test_a_method_for_cpus_has_a_worker_of_gpus_for_itself(one_device, data, monkeypatch):
+    """Its memory is bounded for the whole process."""
+
+    def watch(dask_worker):
+        import threading
+        import time
+
+        import toy_system
+
+        seen = dask_worker.log = []
+        lock = threading.Lock()
+
+        def sleep(pause):
+            taken = lock.acquire(blocking=False)
+            seen.append(taken)
+            time.sleep(0.05)
+            if taken:
+                lock.release()
+
+        toy_system._sleep = sleep
+
+    one_device.client.run(watch)
+    wanted = instances(alpha=0.5, seed={"count": 4})
+    wanted = replace(wanted, method=replace(wanted.method, devices=("cpu",)))
+    assert run_on(one_device, wanted, data, monkeypatch).computed == 4
+    assert logs(one_device) == [True] * 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import array_api_compat.numpy as anp
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.gpu import batch, solver
+from phasesweep.batches import cut
 from phasesweep.errors import UserError
 from phasesweep.grid import expand
 from phasesweep.sweepfile import single_method
@@ -229,9 +231,9 @@ def test_the_benchmark_solves_the_points_that_a_sweep_would():
     axes = {"prior": "gaussian", "channel": "sign", "alpha": [0.5, 1, 2], "dimension": 50, "seed": 4,
             "precision": "half"}  # fmt: skip
     points = expand(single_method(method, axes, "test"), lambda *_: np.zeros(0))
+    (expected,) = cut(points, memory=math.inf, seconds=math.inf)
     count, values = batch(method, axes)
     assert count == len(points)
-    assert set(values) == set(method.axes)
+    assert values.keys() == expected.values.keys()
     for name, value in values.items():
-        want = points.columns[name] if name in method.columns else points.value(name, 0)
-        np.testing.assert_array_equal(value, want)
+        np.testing.assert_array_equal(value, expected.values[name])

@@ -250,3 +250,14 @@ def test_jobs_that_never_join_end_the_run_with_a_sentence(queue, data, tmp_path,
         opened.client.submit(sum, [1, 2]).result(60)
     assert len(queue.jobs()) >= 4
     assert signal.getsignal(replacing.SIGNAL) == signal.SIG_DFL
+
+
+def test_a_worker_has_one_task_at_a_time_whatever_its_threads():
+    """Its memory is bounded for the whole process; `threads` are those of BLAS and numba."""
+    from dask_jobqueue import SLURMCluster
+
+    job = slurm._job(ClusterFile(kind="slurm", threads=4), 2**30)
+    script = SLURMCluster.job_cls("tcp://scheduler", name="test", **job).job_script()
+    assert "--nthreads 1 " in script
+    assert "#SBATCH --cpus-per-task=4" in script
+    assert "OMP_NUM_THREADS=4" in script

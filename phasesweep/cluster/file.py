@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from phasesweep.plain import read_plain
 
 FIELDS = {
     "local": ("workers", "memory", "threads", "encrypt"),
-    "gpu": ("memory", "threads", "fallback", "encrypt"),
+    "gpu": ("memory", "threads", "tasks", "fallback", "encrypt"),
     "slurm": (
         *("minimum", "maximum", "memory", "threads", "queue", "account", "walltime"),
         *("interface", "encrypt", "directives"),
@@ -24,6 +25,9 @@ KINDS = tuple(FIELDS)
 WALLTIME = re.compile(r"(\d+-)?\d{1,2}:\d{2}:\d{2}")
 SLURM_NAME = re.compile(r"[A-Za-z0-9_.,@+-]+")
 DIRECTIVE = re.compile(r"-[^\x00-\x1f]+")
+SHARES = 1024
+"""A share of a device is so many parts of it: Dask adds and subtracts shares, and with the rounding
+of decimal ones a task that asks for the whole device would in the end wait for ever."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class ClusterFile:
     """Bytes of one worker; 0 means an equal part of the machine, at most 2 GiB (local)."""
     threads: int = 1
     """Threads of BLAS and numba inside a worker."""
+    tasks: int = 4
+    """Tasks that a worker computes at once, where the memory of its device allows it (gpu)."""
     fallback: str = ""
     queue: str = ""
     account: str = ""
@@ -67,10 +73,20 @@ class Cluster:
     """Workers that it may grow to; 0 means those it has."""
     device_memory: int = 0
     """Bytes of a worker's device that batches may use, if it has one."""
+    tasks: int = 1
+    """Tasks that a worker computes at once on its device."""
 
     def memory_for(self, device: str) -> int:
         """Bytes that a worker has for a batch which is solved on `device`."""
         return self.device_memory if device == "gpu" else self.memory
+
+    def share(self, memory: float) -> float:
+        """The part of a device for a task whose largest batch declares so much memory.
+
+        At least an equal part for each of `tasks`, and at most all of it.
+        """
+        held = math.ceil(SHARES * memory / max(1, self.device_memory))
+        return min(max(held, SHARES // self.tasks, 1), SHARES) / SHARES
 
 
 def read_cluster(source: str | Path | None) -> ClusterFile:
@@ -119,7 +135,7 @@ def _field(name: str, value: Any, where: str) -> Any:
     from dask.utils import parse_bytes
 
     at = f"{where}: {name}: given {value!r}; allowed:"
-    if name in ("workers", "threads", "minimum", "maximum"):
+    if name in ("workers", "threads", "tasks", "minimum", "maximum"):
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100_000:
             raise UserError(f"{at} a whole number >= 1")
     elif name == "memory":

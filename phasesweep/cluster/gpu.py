@@ -3,7 +3,9 @@
 A worker sees its own device only (`CUDA_VISIBLE_DEVICES`) and holds the device's lock from its
 start to its end, whoever started it; a run that finds a device locked leaves it alone. The memory
 of the devices is asked before batches are cut; it is asked in the workers, since asking makes a
-context on the device.
+context on the device. A worker computes several tasks at once, each in a thread and a stream of its
+own (`streams.py`), if the shares of the device that they ask for add up to no more than one
+(`Cluster.share`).
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ def open_gpu(file: ClusterFile, data: Path, needs: float) -> Iterator[Cluster]:
             f"gpu-{device.name}": {
                 "cls": Nanny,
                 "options": {
-                    "nthreads": 1,
+                    "nthreads": file.tasks,
                     "memory_limit": memory,
                     "resources": {"GPU": 1},
                     "host": LOOPBACK,
@@ -89,8 +91,10 @@ def open_gpu(file: ClusterFile, data: Path, needs: float) -> Iterator[Cluster]:
         label = f"GPU workers on {len(free)} of {len(visible)} devices"
         if len(free) < len(visible):
             label += " (other runs use the others)"
+        if file.tasks > 1:
+            label += f", up to {file.tasks} tasks at once on each"
         link = cluster.dashboard_link
-        yield Cluster(client, memory, "gpu", link, label, device_memory=least)
+        yield Cluster(client, memory, "gpu", link, label, device_memory=least, tasks=file.tasks)
 
 
 def check_device(file: ClusterFile) -> None:

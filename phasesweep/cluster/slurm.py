@@ -79,7 +79,9 @@ def _job(file: ClusterFile, memory: int) -> dict[str, Any]:
     return {
         "queue": file.queue or None,
         "account": file.account or None,
-        "cores": file.threads,
+        # One task at a time, whatever the threads of BLAS.
+        "cores": 1,
+        "job_cpu": file.threads,
         "processes": 1,
         "memory": f"{memory} B",
         "walltime": file.walltime,

@@ -193,6 +193,7 @@ def thresholds(*, prior, sparsity, noise):
     gives=_without_signs(_GAMP.gives),
     size=_GAMP.size,
     shares=_GAMP.shares,
+    varies=_GAMP.varies,
     devices=("cpu", "gpu"),
     axes={name: _GAMP.axes[name] for name in ("tolerance", "max_steps")},
     cost=_cost(_GAMP.cost),

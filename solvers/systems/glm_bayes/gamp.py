@@ -6,7 +6,8 @@ import numpy as np
 
 from solvers.axes import Integer, Real
 from solvers.contract import Status
-from solvers.numerics.lockstep import all_column_sums, column_sums
+from solvers.numerics import one_pass
+from solvers.numerics.lockstep import all_column_sums
 from solvers.numerics.lockstep.held import Held
 from solvers.systems.glm_bayes.declaration import system
 from solvers.systems.glm_bayes.gamp_cost import COST
@@ -32,7 +33,7 @@ _PATIENCE = 10
 
 
 @system.simulation(
-    version=3,
+    version=4,
     gives=(
         "overlap",
         "self_overlap",
@@ -47,6 +48,7 @@ _PATIENCE = 10
     ),
     size="dimension",
     shares=("dimension", "seed", "iterations"),
+    varies=("initialization",),
     devices=("cpu", "gpu"),
     axes={
         "tolerance": Real(
@@ -88,8 +90,8 @@ def gamp(
 
     and A, B keep a share `damping` of their previous values. A estimates alpha E g^2 >= 0: where
     the sum over samples is negative, which only channels that are not log-concave in z allow (abs,
-    door, noisy relu), the weights see A = 0. All points of a batch advance in lockstep on one
-    instance, and iteration t has the overlap of state evolution at t up to O(1/√d).
+    door, noisy relu), the weights see A = 0. All points of a batch, of either start, advance in
+    lockstep on one instance, and iteration t has the overlap of state evolution at t up to O(1/√d).
 
     **Starts.** Informed: A = s, B = s w + √s Z with s = 100. Uninformed: A = B = 0, except where
     that is a fixed point, for even channels (abs, door: P(y | z) = P(y | -z)). There the symmetry
@@ -277,8 +279,28 @@ def _note(record, step, model, instance, state, active, xp):
 
 def _pass(model, instance, state, active, xp, dtype):
     """One reading of the design: new A, B and the number of informative samples of `active`."""
-    points = len(instance.samples)
-    first, size, second = np.zeros(points), np.zeros(points), np.zeros(points)
+    mean = state.mean[:, xp.asarray(active)]
+    if instance.held.plain and one_pass.applies(model.channel, mean, xp):
+        gathered, moments = one_pass.read(
+            *(model.channel, instance.design, instance.labels, state.output),
+            points=active,
+            samples=instance.samples[active],
+            mean=mean,
+            variance=np.maximum(state.variance, state.smallest)[active],
+            **model.take(active).channel_parameters,
+        )
+    else:
+        gathered, moments = _read(model, instance, state, active, mean, xp, dtype)
+    first, size, second = moments
+    informative = np.divide(size**2, second, out=np.zeros(len(active)), where=second > 0)
+    onsager = first / instance.dimension
+    field = xp.asarray(onsager, dtype=dtype) * mean + gathered
+    return np.maximum(onsager, 0.0), field, informative
+
+
+def _read(model, instance, state, active, mean, xp, dtype):
+    """X^T g and the sums of -∂g, |∂g| and (∂g)² of `active`; `one_pass` in arrays."""
+    moments = np.zeros((3, len(instance.samples)))
 
     def respond(rows, group, product):
         given = state.channel_arguments(model, group, xp=xp, dtype=dtype)
@@ -292,14 +314,8 @@ def _pass(model, instance, state, active, xp, dtype):
         g = instance.only_asked(rows, group, g, xp=xp)
         state.output[rows, columns] = g
         curvature = xp.astype(instance.only_asked(rows, group, curvature, xp=xp), xp.float64)
-        first[group] += column_sums(curvature, xp)
-        size[group] += column_sums(xp.abs(curvature), xp)
-        second[group] += column_sums(curvature * curvature, xp)
+        terms = curvature, xp.abs(curvature), curvature * curvature
+        moments[:, group] += all_column_sums(terms, xp)
         return g
 
-    mean = state.mean[:, xp.asarray(active)]
-    gathered = instance.read(active, mean, respond, xp=xp)
-    informative = np.divide(size**2, second, out=np.zeros(points), where=second > 0)
-    onsager = first[active] / instance.dimension
-    field = xp.asarray(onsager, dtype=dtype) * mean + gathered
-    return np.maximum(onsager, 0.0), field, informative[active]
+    return instance.read(active, mean, respond, xp=xp), moments[:, active]

@@ -12,11 +12,11 @@ import numpy as np
 from solvers.contract import Cost
 
 _USUAL = {
-    "linear": (60, 8, 1e2),
-    "sign": (35, 50, 5e2),
-    "relu": (40, 170, 5e2),
-    "abs": (150, 220, 1e3),
-    "door": (80, 600, 1e6),
+    "linear": (60, 20, 1e2),
+    "sign": (35, 25, 5e2),
+    "relu": (100, 250, 5e2),
+    "abs": (160, 300, 1e3),
+    "door": (80, 500, 1e6),
 }
 """Of each channel: iterations on average over alpha from 0.2 to 2, nanoseconds a label and step,
 nanoseconds for the errors of one estimate."""
@@ -26,8 +26,8 @@ def _work(*, alpha, dimension, iterations, channel, **_):
     """Nanoseconds of a point among many of one instance: labels, weights, design, and errors."""
     steps, label, error = _USUAL.get(str(channel), (100, 500, 1e4))
     samples = alpha * dimension
-    iteration = samples * (40 + label + 0.15 * dimension) + 200.0 * dimension
-    return 4e6 + steps * iteration + error * np.minimum(np.asarray(iterations) + 2, steps)
+    iteration = samples * (label + 0.1 * dimension) + 80.0 * dimension
+    return 1e6 + steps * iteration + error * np.minimum(np.asarray(iterations) + 2, steps)
 
 
 def _wide(precision):

@@ -47,20 +47,20 @@ def symmetric(model: Model) -> bool:
 
 
 def start(
-    *, model: Model, instance: Instance, initialization: str, seed: int, xp: Any, dtype: Any
+    *, model: Model, instance: Instance, initialization: np.ndarray, seed: int, xp: Any, dtype: Any
 ) -> State:
-    """Messages A, B of one Gaussian channel of the weights, or of nothing (see `gamp`)."""
+    """Messages A, B of one Gaussian channel of the weights, or of nothing, for every point's word
+    of `initialization` (see `gamp`)."""
     points, dimension = len(instance.samples), instance.dimension
     rho = model.second_moment(points)
     stream = Stream("glm_bayes", seed, dimension, "init")
     shift = stream.normals(0, dimension, 1, xp=xp, dtype=dtype)
-    snr, signal = np.zeros(points), 0.0
-    if initialization == "informed":
-        snr, signal = np.full(points, INFORMED_SNR), 1.0
-    elif symmetric(model):
-        snr = 1.0 / (rho * dimension)
+    informed = initialization == "informed"
+    weakest = 1.0 / (rho * dimension) if symmetric(model) else 0.0
+    snr = np.where(informed, INFORMED_SNR, weakest)
     column = xp.asarray(snr, dtype=dtype)
-    field = signal * column * instance.teacher + xp.sqrt(column) * shift
+    signal = xp.asarray(np.where(informed, snr, 0.0), dtype=dtype)
+    field = signal * instance.teacher + xp.sqrt(column) * shift
     mean, variance = model.prior.denoise(
         precision=column,
         field=field,

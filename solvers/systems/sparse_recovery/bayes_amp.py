@@ -23,6 +23,7 @@ _GIVES = (
     gives=(*_GIVES, "success"),
     size="dimension",
     shares=("dimension", "seed", "iterations"),
+    varies=("initialization",),
     devices=("cpu", "gpu"),
     axes=SIMULATION_AXES["bayes_amp"],
     cost=bayes_cost("gamp"),
@@ -46,9 +47,10 @@ def bayes_amp(
 ):
     """Generalised approximate message passing with the prior known (`glm_bayes` gamp).
 
-    Prior gauss_bernoulli, channel linear. All points of a batch, of every alpha, sparsity and
-    noise, advance in lockstep on one instance; supports are nested in sparsity, designs in alpha.
-    `success`: mse <= success_mse · sparsity. Observables, stopping and statuses are those of gamp.
+    Prior gauss_bernoulli, channel linear. All points of a batch, of every alpha, sparsity,
+    noise and start, advance in lockstep on one instance; supports are nested in sparsity, designs
+    in alpha. `success`: mse <= success_mse · sparsity. Observables, stopping and statuses are those
+    of gamp.
     """
     answer = glm_bayes.gamp(
         alpha=alpha,

@@ -30,7 +30,7 @@ def _bytes(precision):
 
 
 @system.simulation(
-    version=2,
+    version=3,
     gives=(
         "overlap",
         "self_overlap",
