@@ -61,6 +61,15 @@ def test_a_column_does_not_depend_on_the_others_to_the_last_bit(dtype):
         np.testing.assert_array_equal(answer(matrix, columns[:, some], ROWS[some]), whole[:, some])
 
 
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_last_tile_need_not_be_whole(columns):
+    matrix, some = problem(37, np.float64, rows=np.zeros(columns))
+    short = matrix[: lockstep.TILE + 5]
+    filled = np.concatenate([short, np.zeros((lockstep.TILE - 5, 37))])
+    rows = np.array([29, 8, 24])[:columns]
+    np.testing.assert_array_equal(answer(short, some, rows), answer(filled, some, rows))
+
+
 def test_another_array_namespace_gives_the_same_numbers():
     rows = np.minimum(ROWS, 40)
     rng = np.random.default_rng(2)

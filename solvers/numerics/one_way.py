@@ -14,6 +14,7 @@ import numpy as np
 
 from solvers.numerics import lockstep
 from solvers.numerics.lockstep import device
+from solvers.numerics.lockstep.held import PLAIN
 from solvers.numerics.lockstep.thin import padded, sums, up
 
 
@@ -26,12 +27,12 @@ def forward(matrix: Any, columns: Any, rows: np.ndarray, *, xp: Any) -> Any:
 
 
 def backward(matrix: Any, factors: Any, rows: np.ndarray, *, xp: Any) -> Any:
-    """X^T·factors, shape (dimension, n), of a matrix of whole tiles; `factors` (its rows, n)."""
+    """X^T·factors, shape (dimension, n); `factors` (its rows, n)."""
     count, dimension = factors.shape[1], matrix.shape[1]
     order, end = np.argsort(-rows, kind="stable"), lockstep.whole_tiles(int(rows.max(initial=0)))
     numpy = array_api_compat.is_numpy_namespace(xp)
     size = lockstep.CPU_BLOCK if numpy else lockstep.GPU_BLOCK
-    ordered = padded(factors.T[order]) if numpy else factors[:, xp.asarray(order)]
+    ordered = padded(factors.T[order]) if numpy else factors.T[xp.asarray(order), :]
     total = xp.zeros((up(count) if numpy else count, dimension), dtype=matrix.dtype)
     for start in range(0, end, size):
         block = slice(start, min(start + size, end))
@@ -39,7 +40,7 @@ def backward(matrix: Any, factors: Any, rows: np.ndarray, *, xp: Any) -> Any:
         if numpy:
             sums(matrix[block], ordered[: up(some), block], total)
         else:
-            device.sums(matrix[block, :], ordered[block, :some], total[:some, :])
+            device.sums(matrix[block, :], ordered[:some, block], total[:some, :], None, PLAIN, xp)
     answer = xp.empty((dimension, count), dtype=matrix.dtype)
     answer[:, xp.asarray(order)] = total[:count].T
     return answer

@@ -51,7 +51,7 @@ def products(
 ) -> Iterator[tuple[slice, np.ndarray, Any]]:
     """Blocks of matrix·columns, in one reading of the matrix.
 
-    `matrix` (whole tiles of rows, dimension), `columns` (dimension, n), `rows` (n,) on the host:
+    `matrix` (rows, dimension), `columns` (dimension, n), `rows` (n,) on the host:
     how many rows each column sees. `held`: how the matrix is held, and what its columns are rounded
     to, unless the products are to be `accurate`. Yields the rows of a block, which columns see any
     of them (host positions, most rows first), and their products (rows of the block, those
