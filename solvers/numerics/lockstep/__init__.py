@@ -125,10 +125,34 @@ def column_sums(array: Any, xp: Any) -> np.ndarray:
 
 def all_column_sums(arrays: Iterable[Any], xp: Any) -> np.ndarray:
     """`column_sums` of several arrays of as many columns, in one transfer: (arrays, columns)."""
+    return np.asarray(array_api_compat.to_device(_sums(arrays, xp), "cpu"))
+
+
+class Tally:
+    """`column_sums` of blocks of rows, added up; a device is not waited for between the blocks."""
+
+    def __init__(self, kinds: int, points: int, xp: Any) -> None:
+        self._total, self._xp = np.zeros((kinds, points)), xp
+        self._parts: list[tuple[np.ndarray, Any]] = []
+
+    def add(self, which: np.ndarray, arrays: Iterable[Any]) -> None:
+        """A block: one array of each kind, with a column for each of the points `which`."""
+        self._parts.append((which, _sums(arrays, self._xp)))
+
+    def total(self) -> np.ndarray:
+        """The sums so far, on the host, shape (kinds, points)."""
+        for which, sums_ in self._parts:
+            self._total[:, which] += np.asarray(array_api_compat.to_device(sums_, "cpu"))
+        self._parts.clear()
+        return self._total
+
+
+def _sums(arrays: Iterable[Any], xp: Any) -> Any:
+    """`all_column_sums`, where the arrays are."""
     answers = []
     for array in arrays:
         count = array.shape[1]
         padded = xp.zeros((array.shape[0], count + 1), dtype=xp.float64)
         padded[:, :count] = array
         answers.append(xp.sum(padded, axis=0)[:count])
-    return np.asarray(array_api_compat.to_device(xp.stack(answers), "cpu"))
+    return xp.stack(answers)
