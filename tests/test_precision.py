@@ -186,7 +186,7 @@ def test_a_device_runs_the_same_messages(channel, precision, monkeypatch):
     other, fake = elsewhere(), Library()
     monkeypatch.setattr(device, "_cublas", fake.blas)
     monkeypatch.setattr(device, "is_cupy_namespace", lambda xp: xp is other)
-    monkeypatch.setattr(lockstep, "GPU_BLOCK", 104)
+    monkeypatch.setattr(lockstep, "GPU_BLOCK", 26)
     given = {"prior": "gauss_bernoulli", "sparsity": 0.3, "channel": channel, "noise": 0.05,
              "alpha": [0.3, 0.8, 1.7], "dimension": 150, "seed": 2, "damping": 0.3,
              "precision": precision, "tolerance": 1e-2, "iterations": 5}  # fmt: skip

@@ -26,13 +26,21 @@ from solvers.numerics.lockstep import device
 from solvers.numerics.lockstep.held import PLAIN, Held
 from solvers.numerics.lockstep.thin import TILE, dots, padded, sums, up
 
-CPU_BLOCK, GPU_BLOCK = 40 * TILE, 8192
-"""Rows that are answered together: few calls, and on a CPU a part of the third-level cache.
+CPU_BLOCK = 40 * TILE
+"""Rows that are answered together: few calls, and a part of the third-level cache."""
 
-A device reads a block of 40,000 columns twice in about as long as it takes to start its answers,
-some dozens of small kernels; a dozen temporary arrays of such a block and 512 points take 200 MB;
-and in a nested grid of alphas a column is answered for half a block of rows too many.
-"""
+GPU_BLOCK = 8192
+"""At least, and four times as many at most, on a device: a block is read twice in about the time
+that it takes to start its answers, some dozens of small kernels, if it has 2^28 entries. Longer
+blocks would answer the columns of a nested grid of alphas for more rows than they see, by half a
+block, and hold more temporary arrays: 100 MB for a dozen of 32,768 rows and 64 points."""
+
+_GPU_ENTRIES = 2**28
+
+
+def device_block(dimension: Any) -> Any:
+    """Rows that a device answers together, of a matrix with so many columns (or of several)."""
+    return device.up(np.clip(_GPU_ENTRIES // dimension, GPU_BLOCK, 4 * GPU_BLOCK))
 
 
 def whole_tiles(rows: int) -> int:
@@ -59,7 +67,7 @@ def products(
     """
     order, end = np.argsort(-rows, kind="stable"), whole_tiles(int(rows.max(initial=0)))
     numpy = array_api_compat.is_numpy_namespace(xp)
-    block = CPU_BLOCK if numpy else GPU_BLOCK
+    block = CPU_BLOCK if numpy else int(device_block(matrix.shape[1]))
     if numpy:
         sorted_columns = padded(columns.T[order])
     else:
@@ -125,10 +133,34 @@ def column_sums(array: Any, xp: Any) -> np.ndarray:
 
 def all_column_sums(arrays: Iterable[Any], xp: Any) -> np.ndarray:
     """`column_sums` of several arrays of as many columns, in one transfer: (arrays, columns)."""
+    return np.asarray(array_api_compat.to_device(_sums(arrays, xp), "cpu"))
+
+
+class Tally:
+    """`column_sums` of blocks of rows, added up; a device is not waited for between the blocks."""
+
+    def __init__(self, kinds: int, points: int, xp: Any) -> None:
+        self._total, self._xp = np.zeros((kinds, points)), xp
+        self._parts: list[tuple[np.ndarray, Any]] = []
+
+    def add(self, which: np.ndarray, arrays: Iterable[Any]) -> None:
+        """A block: one array of each kind, with a column for each of the points `which`."""
+        self._parts.append((which, _sums(arrays, self._xp)))
+
+    def total(self) -> np.ndarray:
+        """The sums so far, on the host, shape (kinds, points)."""
+        for which, sums_ in self._parts:
+            self._total[:, which] += np.asarray(array_api_compat.to_device(sums_, "cpu"))
+        self._parts.clear()
+        return self._total
+
+
+def _sums(arrays: Iterable[Any], xp: Any) -> Any:
+    """`all_column_sums`, where the arrays are."""
     answers = []
     for array in arrays:
         count = array.shape[1]
         padded = xp.zeros((array.shape[0], count + 1), dtype=xp.float64)
         padded[:, :count] = array
         answers.append(xp.sum(padded, axis=0)[:count])
-    return np.asarray(array_api_compat.to_device(xp.stack(answers), "cpu"))
+    return xp.stack(answers)

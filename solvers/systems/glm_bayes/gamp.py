@@ -7,7 +7,7 @@ import numpy as np
 from solvers.axes import Integer, Real
 from solvers.contract import Status
 from solvers.numerics import one_pass
-from solvers.numerics.lockstep import all_column_sums
+from solvers.numerics.lockstep import Tally, all_column_sums
 from solvers.numerics.lockstep.held import Held
 from solvers.systems.glm_bayes.declaration import system
 from solvers.systems.glm_bayes.gamp_cost import COST
@@ -300,7 +300,7 @@ def _pass(model, instance, state, active, xp, dtype):
 
 def _read(model, instance, state, active, mean, xp, dtype):
     """X^T g and the sums of -∂g, |∂g| and (∂g)² of `active`; `one_pass` in arrays."""
-    moments = np.zeros((3, len(instance.samples)))
+    moments = Tally(3, len(instance.samples), xp)
 
     def respond(rows, group, product):
         given = state.channel_arguments(model, group, xp=xp, dtype=dtype)
@@ -314,8 +314,7 @@ def _read(model, instance, state, active, mean, xp, dtype):
         g = instance.only_asked(rows, group, g, xp=xp)
         state.output[rows, columns] = g
         curvature = xp.astype(instance.only_asked(rows, group, curvature, xp=xp), xp.float64)
-        terms = curvature, xp.abs(curvature), curvature * curvature
-        moments[:, group] += all_column_sums(terms, xp)
+        moments.add(group, (curvature, xp.abs(curvature), curvature * curvature))
         return g
 
-    return instance.read(active, mean, respond, xp=xp), moments[:, active]
+    return instance.read(active, mean, respond, xp=xp), moments.total()[:, active]
