@@ -60,4 +60,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .snakemake .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) .snakemake .pytest_cache .hypothesis .mypy_cache .ruff_cache solvers/__pycache__

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import array_api_compat.numpy as anp
 import numpy as np
 from scipy.special import erfcx
 
@@ -13,7 +12,8 @@ from phasesweep.batches import cut
 from phasesweep.grid import expand
 from phasesweep.sweepfile import single_method
 from solvers.contract import load_system
-from solvers.numerics import lockstep
+from solvers.numerics import lockstep, one_pass
+from solvers.numerics.channels import sign
 from solvers.numerics.random import Stream
 
 
@@ -76,33 +76,44 @@ def both_starts(dimension: int, alphas: list[float]) -> None:
     )
 
 
-def product_rates(dimension: int, columns: int, repeats: int) -> None:
-    """Single-precision arithmetic of lockstep products, beside the library's on a square one."""
+def response(labels: np.ndarray, omega: np.ndarray) -> np.ndarray:
+    """g of sign labels at variance 1, in NumPy and SciPy."""
+    return labels * np.float32(np.sqrt(2 / np.pi)) / erfcx(-labels * omega * np.float32(0.5**0.5))
+
+
+def reading_rates(dimension: int, count: int, repeats: int) -> None:
+    """Single-precision arithmetic of one reading of a design, beside the library's."""
     rng = np.random.default_rng(0)
     rows = lockstep.whole_tiles(dimension)
-    matrix = rng.standard_normal((rows, dimension), np.float32)
-    square = matrix[:dimension]
-    thin = rng.standard_normal((dimension, columns), np.float32)
-    seen = np.full(columns, rows)
-    compare(
-        f"billions of operations: X^T(X w), {rows} x {dimension}, {columns} columns",
-        (
-            "lockstep (phasesweep)",
-            lambda: lockstep.read(matrix, thin, seen, lambda _, __, product: product, xp=anp),
+    design = rng.standard_normal((rows, dimension), np.float32) * np.float32(dimension**-0.5)
+    labels = rng.choice(np.array([-1, 1], np.float32), (rows, count))
+    square, thin = design[:dimension], rng.standard_normal((dimension, count), np.float32)
+    output, one = np.zeros((rows, count), np.float32), np.ones(count)
+    ours = (
+        "lockstep, response included (phasesweep)",
+        lambda: one_pass.read(
+            *(sign, design, labels, output),
+            points=np.arange(count),
+            samples=np.full(count, rows),
+            mean=thin,
+            variance=one,
+            noise=0 * one,
         ),
-        ("the library, X^T(X w) whole", lambda: matrix.T @ (matrix @ thin)),
-        work=4e-9 * rows * dimension * columns,
+    )
+    work = 4e-9 * rows * dimension * count
+    compare(
+        f"billions of operations: X^T g(X w), {rows} x {dimension}, {count} columns, sign labels",
+        ours,
+        ("the library, g in NumPy", lambda: design.T @ response(labels, design @ thin)),
+        work=work,
         unit="Gflop",
         repeats=repeats,
     )
     compare(
         f"the same columns against the machine's rate, a square product of {dimension}",
-        (
-            "lockstep (phasesweep)",
-            lambda: lockstep.read(matrix, thin, seen, lambda _, __, product: product, xp=anp),
-        ),
+        ours,
         ("the library, square", lambda: square @ square),
-        work=4e-9 * rows * dimension * columns,
+        work=work,
         other_work=2e-9 * dimension**3,
         unit="Gflop",
         repeats=repeats,
@@ -130,11 +141,11 @@ def main() -> None:
         "glm_bayes", "gamp", prior="rademacher", alpha=alphas, dimension=given.dimension, seed=0
     )
     for name, other in (
-        ("one point at a time", lambda: one_by_one(gamp, count, values)),
         (
-            "plain NumPy, one alpha at a time",
+            "one point at a time, plain NumPy",
             lambda: [plain_gamp(a, given.dimension) for a in alphas],
         ),
+        ("one point at a time, phasesweep", lambda: one_by_one(gamp, len(alphas), values)),
     ):
         compare(
             f"GAMP, dimension {given.dimension}, {count} alphas up to 2, one instance",
@@ -145,8 +156,8 @@ def main() -> None:
             repeats=1,
         )
     both_starts(given.dimension * 2 // 3, alphas[1::2])
-    for columns_ in (4, 8, 32):
-        product_rates(given.dimension, columns_, given.repeats)
+    for count in (1, 4, 8, 32):
+        reading_rates(given.dimension, count, given.repeats)
     spins = max(given.spins, 16) if given.short else given.spins
     walk, count, values = columns(
         "perceptron_storage", "enumeration", weights="binary", alpha=alphas, dimension=spins, seed=0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.integrate import quad, solve_ivp
+from scipy.optimize import brentq
 from scipy.stats import norm
 
 from benchmarks.bench_simulation import columns
@@ -13,14 +14,15 @@ from solvers.systems.sgd_two_layer.drift import drift, pack, unpack
 from solvers.systems.sgd_two_layer.starts import start_overlaps
 
 
-def nested_state_evolution(alpha: float, tolerance: float = 1e-8) -> float:
+def nested_state_evolution(alpha: float, noise: float, tolerance: float = 1e-8) -> float:
     """Overlap of rademacher weights and sign labels, by plain iteration of adaptive quadratures."""
     q = 0.0
     for _ in range(1000):
 
         def label(t: float, q: float = q) -> float:
-            x = np.sqrt(q / (1 - q)) * t
-            return norm.pdf(t) * norm.pdf(x) ** 2 / (norm.cdf(x) * (1 - q))
+            total = 1 - q + noise
+            x = np.sqrt(q / total) * t
+            return norm.pdf(t) * norm.pdf(x) ** 2 / (norm.cdf(x) * total)
 
         snr = 2 * alpha * quad(label, -12, 12, epsabs=1e-11)[0]
         new = quad(
@@ -30,6 +32,92 @@ def nested_state_evolution(alpha: float, tolerance: float = 1e-8) -> float:
             return new
         q = new
     return q
+
+
+def plane(side: int, few: int) -> None:
+    """Fixed points of an (alpha, noise) plane, against a few of them by nested quadrature."""
+    alphas, noises = np.linspace(0.05, 1.2, side), np.geomspace(1e-3, 1, side)
+    evolve, count, values = columns(
+        "glm_bayes",
+        "state_evolution",
+        prior="rademacher",
+        alpha=alphas.tolist(),
+        noise=noises.tolist(),
+        iterations=0,
+    )
+    chosen = np.linspace(0, count - 1, few).astype(int)
+
+    def nested() -> list[float]:
+        return [nested_state_evolution(values["alpha"][i], values["noise"][i]) for i in chosen]
+
+    difference = np.abs(evolve(count, values)["overlap"][chosen] - nested())
+    print(f"largest difference of overlaps {np.max(difference):.1e}")
+    compare(
+        f"state evolution: {count} points against {len(chosen)} of them",
+        ("whole plane at once (phasesweep)", lambda: evolve(count, values)),
+        ("adaptive quadrature, plain iteration", nested),
+        work=count,
+        other_work=len(chosen),
+        unit="points",
+        repeats=1,
+    )
+
+
+def nested_capacity(kappa: float, tolerance: float = 1e-8) -> float:
+    """Capacity of the binary perceptron: a root in alpha around plain iterations of quadratures."""
+
+    def average(function) -> float:
+        return quad(lambda z: norm.pdf(z) * function(z), -10, 10, epsabs=1e-10, limit=200)[0]
+
+    def entropy(alpha: float) -> float:
+        q = 0.5
+        for _ in range(1000):
+            root, rest = np.sqrt(q), np.sqrt(1 - q)
+
+            def log_tail(t: float, root: float = root, rest: float = rest) -> float:
+                return norm.logsf((kappa - root * t) / rest)
+
+            def square(t: float, root: float = root, rest: float = rest) -> float:
+                u = (kappa - root * t) / rest
+                return np.exp(2 * (norm.logpdf(u) - norm.logsf(u)))
+
+            field = alpha * average(square) / (1 - q)
+            new = average(lambda z, field=field: np.tanh(np.sqrt(field) * z) ** 2)
+            if abs(new - q) < tolerance:
+                break
+            q = new
+        weights = average(lambda z: np.logaddexp(np.sqrt(field) * z, -np.sqrt(field) * z))
+        return weights + alpha * average(log_tail) - field * (1 - q) / 2
+
+    first_moment = -np.log(2) / norm.logsf(kappa)
+    return brentq(entropy, 0.1 * first_moment, first_moment, xtol=tolerance)
+
+
+def capacities(margins: int, few: int) -> None:
+    """Capacities of the binary perceptron over margins, against a few by nested quadrature."""
+    capacity, count, values = columns(
+        "perceptron_storage",
+        "capacity",
+        weights="binary",
+        kappa=np.linspace(0, 1, margins).tolist(),
+    )
+    chosen = np.linspace(0, count - 1, few).astype(int)
+
+    def nested() -> list[float]:
+        return [nested_capacity(values["kappa"][i]) for i in chosen]
+
+    found = capacity(count, values)["alpha_c"]
+    print(f"largest difference of capacities {np.max(np.abs(found[chosen] - nested())):.1e}")
+    print(f"capacity at kappa 0, published 0.833078599: {found[0]:.9f}")
+    compare(
+        f"binary capacity: {count} margins against {len(chosen)} of them",
+        ("all margins at once (phasesweep)", lambda: capacity(count, values)),
+        ("adaptive quadrature, plain iteration, brentq", nested),
+        work=count,
+        other_work=len(chosen),
+        unit="points",
+        repeats=1,
+    )
 
 
 def array_slope(width: int, teacher_width: int, target: np.ndarray, ratio: float, noise: float):
@@ -105,27 +193,9 @@ def equations(widths: int, step_sizes: int) -> None:
 
 def main() -> None:
     """Print the comparisons, and the accuracy that both reach."""
-    given = arguments(points=400, few=8, runs=32, widths=8, step_sizes=50)
-    alphas = np.linspace(0.05, 1.2, given.points).tolist()
-    evolve, count, values = columns(
-        "glm_bayes", "state_evolution", prior="rademacher", alpha=alphas, iterations=0
-    )
-    few = np.linspace(0, given.points - 1, min(given.few, given.points)).astype(int)
-    slow = [nested_state_evolution(alphas[i]) for i in few]
-    fast = evolve(count, values)["overlap"][few]
-    print(f"largest difference of overlaps {np.max(np.abs(fast - slow)):.1e}")
-    compare(
-        f"state evolution: {count} points against {len(few)} of them",
-        ("whole grid at once (phasesweep)", lambda: evolve(count, values)),
-        (
-            "adaptive quadrature, plain iteration",
-            lambda: [nested_state_evolution(alphas[i]) for i in few],
-        ),
-        work=count,
-        other_work=len(few),
-        unit="points",
-        repeats=1,
-    )
+    given = arguments(side=100, margins=400, few=8, runs=32, widths=8, step_sizes=50)
+    plane(given.side, given.few)
+    capacities(given.margins, max(1, given.few // 4))
 
     ode, count, values = columns(
         "sgd_two_layer",

@@ -40,7 +40,8 @@ def compare(
     print(f"{claim}")
     rates = work / seconds, (other_work or work) / theirs
     for (name, _), taken, rate in zip((ours, other), (seconds, theirs), rates, strict=True):
-        print(f"    {name:<44} {taken:10.4f} s  {rate:12,.0f} {unit}/s")
+        shown = f"{rate:12,.0f}" if rate >= 100 else f"{rate:12.3g}"
+        print(f"    {name:<44} {taken:10.4f} s  {shown} {unit}/s")
     print(f"    ratio {rates[0] / rates[1]:.1f}")
     return rates[0] / rates[1]
 

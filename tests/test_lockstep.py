@@ -61,6 +61,15 @@ def test_a_column_does_not_depend_on_the_others_to_the_last_bit(dtype):
         np.testing.assert_array_equal(answer(matrix, columns[:, some], ROWS[some]), whole[:, some])
 
 
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_last_tile_need_not_be_whole(columns):
+    matrix, some = problem(37, np.float64, rows=np.zeros(columns))
+    short = matrix[: lockstep.TILE + 5]
+    filled = np.concatenate([short, np.zeros((lockstep.TILE - 5, 37))])
+    rows = np.array([29, 8, 24])[:columns]
+    np.testing.assert_array_equal(answer(short, some, rows), answer(filled, some, rows))
+
+
 def test_another_array_namespace_gives_the_same_numbers():
     rows = np.minimum(ROWS, 40)
     rng = np.random.default_rng(2)
@@ -85,3 +94,14 @@ def test_sums_of_a_column_do_not_depend_on_the_others():
     for i in range(7):
         assert lockstep.column_sums(values[:, i : i + 1], anp)[0] == whole[i]
         assert lockstep.column_sums(np.asfortranarray(values), anp)[i] == whole[i]
+
+
+def test_a_tally_adds_up_blocks_of_rows():
+    first, second = np.random.default_rng(4).normal(size=(2, 6, 5))
+    tally = lockstep.Tally(2, 5, elsewhere())
+    tally.add(np.arange(5), (first, second))
+    tally.add(np.array([3, 0]), (first[:, :2], second[:, :2]))
+    want = np.stack([first.sum(axis=0), second.sum(axis=0)])
+    want[:, [3, 0]] += want[:, :2].copy()
+    for _ in range(2):
+        np.testing.assert_allclose(tally.total(), want, rtol=1e-12)

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import pytest
 from scipy.optimize import nnls
-from scipy.special import log_ndtr, ndtr
+from scipy.special import erfcx, ndtr
 from scipy.stats import binom
 
 from solvers.contract import Status
@@ -20,8 +20,9 @@ from solvers.systems.perceptron_storage.dual_active_set import (
 from solvers.systems.perceptron_storage.enumeration import LOW_BITS, enumeration
 from solvers.systems.perceptron_storage.hypercube import count_solutions
 from solvers.systems.perceptron_storage.max_margin import max_margin
+from solvers.systems.perceptron_storage.outputs import Outputs
 from solvers.systems.perceptron_storage.patterns import patterns, samples_of
-from solvers.systems.perceptron_storage.reinforced_bp import _hazard, reinforced_bp
+from solvers.systems.perceptron_storage.reinforced_bp import reinforced_bp
 from tests.namespaces import elsewhere
 
 
@@ -279,11 +280,31 @@ def test_counts_do_not_depend_on_the_batch():
 # ---- reinforced_bp
 
 
-def test_hazard_is_the_hazard():
-    x = np.linspace(-9, 100, 5001, dtype=np.float32)
-    wide = x.astype(float)
-    exact = np.exp(-(wide**2) / 2 - log_ndtr(-wide)) / np.sqrt(2 * np.pi)
-    assert np.max(np.abs(_hazard(x, xp) / exact - 1)) < 1e-5
+@pytest.mark.parametrize("namespace", [xp, elsewhere()])
+def test_outputs_are_derivatives_of_the_log_probability_of_satisfaction(namespace):
+    """g = ∂_ω log H(u) and h(h - u)/V for u from -6 to 600, past the rows of one block."""
+    rng = np.random.default_rng(0)
+    samples, kappa = np.array([1500, 40, 0, 961]), np.array([0.0, 0.4, 0.0, -0.3])
+    variance = np.array([0.5, 1e-6, 1.0, 0.02], np.float32)
+    matrix = rng.normal(size=(1512, 30)).astype(np.float32) / np.float32(np.sqrt(30))
+    mean = rng.uniform(-1, 1, size=(30, 4)).astype(np.float32)
+    outputs = Outputs.zero(rows=1512, samples=samples, kappa=kappa, xp=namespace)
+    points = np.array([3, 1, 0, 2])
+    before: dict = {}
+    for _ in range(2):
+        gathered, slopes = outputs.read(matrix, mean[:, points], points, variance[points])
+        for place, point in enumerate(points):
+            rows, V = matrix[: samples[point]].astype(float), float(variance[point])
+            omega = rows @ mean[:, point] - V * before.get(point, np.zeros(len(rows)))
+            u = (np.float32(kappa[point]) - omega) / np.sqrt(V)
+            h = np.sqrt(2 / np.pi) / erfcx(u / np.sqrt(2))
+            g = h / np.sqrt(V)
+            # g is rounded, and changes by up to 1/V times what ω is rounded by
+            allowed = 3e-7 * np.sqrt(len(rows)) * (np.abs(g).max(initial=0) + 1 / V)
+            np.testing.assert_allclose(gathered[:, place], rows.T @ g, atol=allowed)
+            curvature = np.where(u > 50, 1 - 1 / np.maximum(u, 1) ** 2, h * (h - u))
+            assert slopes[place] == pytest.approx(curvature.sum() / V, rel=1e-4)
+            before[point] = g
 
 
 def test_found_solutions_exist():

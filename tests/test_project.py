@@ -153,6 +153,17 @@ def test_schemas_are_schemas():
         jsonschema.Draft202012Validator.check_schema(json.loads(file.read_text()))
 
 
+def test_every_file_of_a_package_is_installed():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        data = tomllib.load(file)["tool"]["setuptools"]["package-data"]
+    for package in FORBIDDEN:
+        folder = ROOT / package
+        installed = {file for pattern in data[package] for file in folder.glob(pattern)}
+        files = {file for file in folder.rglob("*") if file.is_file()}
+        beside = {f for f in files if f.suffix != ".py" and "__pycache__" not in f.parts}
+        assert beside == installed
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys, click.testing, phasesweep.cli as c; "

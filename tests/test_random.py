@@ -1,7 +1,5 @@
 """The generator: known answers, prefixes, distributions, independence, and the portable twin."""
 
-import types
-
 import array_api_compat.numpy as xpn
 import numpy as np
 import pytest
@@ -9,6 +7,7 @@ from scipy import stats
 
 from solvers.numerics import philox, random
 from solvers.numerics.random import Stream
+from tests.namespaces import elsewhere
 
 STREAM = Stream("test", 3, 50, "design")
 DRAWS = ("normals", "signs", "uniforms")
@@ -79,12 +78,25 @@ def test_portable_twin_equals_kernel(kind, dtype, start):
 @pytest.mark.parametrize("draw", DRAWS)
 def test_another_namespace_draws_the_same_in_pieces(draw, monkeypatch):
     """A namespace that is not NumPy takes the portable path, cut to a bounded amount of memory."""
-    other = types.ModuleType("other")
-    other.__dict__.update({k: v for k, v in vars(xpn).items() if not k.startswith("__")})
+    other = elsewhere()
     monkeypatch.setattr(random, "_PORTABLE_BYTES", 64 * 70 * 10)
     pieces = getattr(STREAM, draw)(3, 48, 70, xp=other)
     assert np.allclose(pieces, getattr(STREAM, draw)(3, 48, 70), rtol=0, atol=1e-14)
     assert getattr(STREAM, draw)(3, 3, 70, xp=other).shape == (0, 70)
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+def test_float16_is_float32_rounded(draw, monkeypatch):
+    """In pieces of any size, and by the portable path to the rounding of its float32."""
+    single = getattr(STREAM, draw)(3, 48, 70, dtype=np.float32)
+    whole = getattr(STREAM, draw)(3, 48, 70, dtype=np.float16)
+    assert np.array_equal(whole, single.astype(np.float16))
+    monkeypatch.setattr(random, "_HALF_NUMBERS", 70 * 8)
+    assert np.array_equal(getattr(STREAM, draw)(3, 48, 70, dtype=np.float16), whole)
+    assert getattr(STREAM, draw)(3, 3, 0, dtype=np.float16).shape == (0, 0)
+    other = getattr(STREAM, draw)(3, 48, 70, dtype=np.float16, xp=elsewhere())
+    assert other.dtype == np.float16
+    assert np.allclose(other.astype(float), single, rtol=2.0**-11, atol=2.0**-24)
 
 
 def test_box_muller_at_the_corners():
@@ -182,7 +194,7 @@ GOLDEN_NORMALS = [
 
 
 def test_bad_requests_are_refused():
-    with pytest.raises(ValueError, match="float32 or float64"):
-        STREAM.normals(0, 1, 1, dtype=np.float16)
+    with pytest.raises(ValueError, match="float32 or float64, not int32"):
+        STREAM.normals(0, 1, 1, dtype=np.int32)
     with pytest.raises(ValueError, match="rows 2 to 1"):
         STREAM.normals(2, 1, 1)

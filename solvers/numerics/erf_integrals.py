@@ -31,8 +31,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
+
+from solvers.numerics.compiled import jit
 
 _RATIO = 2.0 / math.pi
 
@@ -101,7 +102,7 @@ _Q = (
 )
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@jit
 def arcsin(values, out):
     """Write arcsin of `values` (1-D, in [-1, 1]) to `out`, to about one unit in the last place.
 

@@ -30,11 +30,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from scipy.integrate import DOP853
 
 from solvers.contract import Status
+from solvers.numerics.compiled import jit
 
 _A = np.ascontiguousarray(DOP853.A)
 _B = np.ascontiguousarray(DOP853.B)
@@ -69,7 +69,7 @@ class Trajectories:
     """sum over accepted steps of the estimated local error, relative to `size`"""
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@jit
 def _advance(out, y, h, slopes, weights, stages):
     """out = y + h Σ_s weights[s] slopes[s], row by row."""
     for r in range(y.shape[0]):
@@ -85,7 +85,7 @@ def _advance(out, y, h, slopes, weights, stages):
             row[c] = y[r, c] + h[r] * row[c]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@jit
 def _local_error(error, y, new, h, slopes, e3, e5, floor):
     """Relative local error of each row: the fifth-order estimate corrected by the third-order one.
 

@@ -25,8 +25,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
+
+from solvers.numerics.compiled import jit
 
 LANES = 8
 """Philox calls per tile; a tile has 4·LANES columns. Changing it changes every instance."""
@@ -41,7 +42,6 @@ _ROUNDS = 10
 _CHUNK = 16 * LANES
 
 _u32, _u64, _i32, _f32 = np.uint32, np.uint64, np.int32, np.float32
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 _ROOT_HALF = math.sqrt(0.5)
 _ROOT_BITS = int(np.float32(_ROOT_HALF).view(np.int32))
@@ -56,7 +56,7 @@ def words(c0: Any, c1: Any, c2: Any, c3: Any, k0: int, k1: int) -> tuple[Any, An
     return c0, c1, c2, c3
 
 
-@_jit
+@jit
 def call_words(x, block, kind, row, k0, k1):
     """Fill x, shape (4, n) uint32, with the calls block ... block + n - 1 of one row."""
     x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
@@ -73,7 +73,7 @@ def call_words(x, block, kind, row, k0, k1):
         x0[j], x1[j], x2[j], x3[j] = c0, c1, c2, c3
 
 
-@_jit
+@jit
 def _signs(x, y):
     for i in range(4):
         word, value = x[i], y[i]
@@ -81,7 +81,7 @@ def _signs(x, y):
             value[j] = 1 - 2 * _i32(word[j] >> _u32(31))
 
 
-@_jit
+@jit
 def _uniforms(x, y, top):
     real = y.dtype.type
     for i in range(4):
@@ -90,7 +90,7 @@ def _uniforms(x, y, top):
             value[j] = min((real(word[j]) + real(0.5)) * real(2.0**-32), top)
 
 
-@_jit
+@jit
 def _normals(x, y, artanh, sine, cosine):
     """Box-Muller on the pairs of words (0, 1) and (2, 3)."""
     real = y.dtype.type
@@ -132,7 +132,7 @@ def _normals(x, y, artanh, sine, cosine):
             along[j], across[j] = radius * cos, radius * sin
 
 
-@_jit
+@jit
 def numbers(x, y, kind, tables):
     """Turn words x, shape (4, n) uint32, into numbers y, shape (4, n), of one distribution."""
     artanh, sine, cosine, top = tables
@@ -144,7 +144,7 @@ def numbers(x, y, kind, tables):
         _normals(x, y, artanh, sine, cosine)
 
 
-@_jit
+@jit
 def fill(out, start, kind, k0, k1, tables):
     """Fill out, shape (rows, columns) float32 or float64, with the rows from `start` on."""
     rows, columns = out.shape

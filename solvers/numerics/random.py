@@ -25,10 +25,12 @@ tile. Stores are then contiguous, and numbers are made in SIMD registers.
 The three differ in the counter: they are independent even under one name. A normal has modulus at
 most √(66 log 2) = 6.764, beyond which a true Gaussian has mass 1.3e-11: no test of fewer than 1e10
 numbers can see the cut. float32 and float64 start from the same words and differ by rounding:
-normals by less than 1.5e-6.
+normals by less than 1.5e-6. float16 is float32 rounded to nearest even, so that its uniforms may be
+0 or 1.
 
-**Two implementations.** NumPy gets a compiled kernel (`philox`), every other array namespace the
-same arithmetic in array-API operations. They agree to rounding, which a test states.
+**Three implementations.** NumPy gets a compiled kernel (`philox`), CuPy a CUDA kernel of the same
+operations in the same order (`cuda/philox`), every other array namespace the same arithmetic in
+array-API operations. The first two agree to the last bit, the third to rounding, as tests state.
 """
 
 from __future__ import annotations
@@ -41,11 +43,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_numpy_namespace
+from array_api_compat import is_cupy_namespace, is_numpy_namespace
 
+from solvers.numerics.cuda import philox as cuda_philox
 from solvers.numerics.philox import LANES, NORMALS, SIGNS, TABLES, UNIFORMS, fill, words
 
 _PORTABLE_BYTES = 2**28
+_HALF_NUMBERS = 2**20
+"""float32 numbers that are made before they are rounded to float16: they stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +94,15 @@ class Stream:
         start, stop, columns, real = int(start), int(stop), int(columns), np.dtype(dtype)
         if not 0 <= start <= stop < 2**63 or columns < 0:
             raise ValueError(f"rows {start} to {stop} of {columns} columns cannot be drawn")
-        if real not in (np.dtype(np.float32), np.dtype(np.float64)):
-            raise ValueError(f"random numbers are float32 or float64, not {real}")
+        if real.name not in ("float16", "float32", "float64"):
+            raise ValueError(f"random numbers are float16, float32 or float64, not {real}")
         if is_numpy_namespace(xp):
             out = np.empty((stop - start, columns), dtype=real)
-            low, high = self.key & 0xFFFFFFFF, self.key >> 32
-            fill(out, start, kind, low, high, TABLES[real.itemsize])
+            _fill(out, start, kind, self.key)
+            return out
+        if is_cupy_namespace(xp):
+            out = xp.empty((stop - start, columns), dtype=real)
+            cuda_philox.fill(out, start, kind, self.key, xp=xp)
             return out
         rows = max(1, _PORTABLE_BYTES // (64 * max(columns, 1)))
         parts = [
@@ -104,12 +112,26 @@ class Stream:
         return parts[0] if len(parts) == 1 else xp.concat(parts, axis=0)
 
 
+def _fill(out: np.ndarray, start: int, kind: int, key: int) -> None:
+    """Fill an array of NumPy; float16 by way of float32, some rows at a time."""
+    low, high = key & 0xFFFFFFFF, key >> 32
+    if out.dtype != np.float16:
+        fill(out, start, kind, low, high, TABLES[out.itemsize])
+        return
+    rows, columns = out.shape
+    single = np.empty((max(1, _HALF_NUMBERS // max(columns, 1)), columns), dtype=np.float32)
+    for at in range(0, rows, len(single)):
+        part = single[: rows - at]
+        fill(part, start + at, kind, low, high, TABLES[4])
+        out[at : at + len(part)] = part
+
+
 def _portable(
     kind: int, key: int, start: int, stop: int, columns: int, xp: Any, dtype: np.dtype
 ) -> Any:
     """The kernels of `philox` in array-API operations: rows [start, stop) of one distribution."""
     rows, tiles = stop - start, -(-columns // (4 * LANES))
-    real = xp.float32 if dtype.itemsize == 4 else xp.float64
+    real = xp.float64 if dtype.itemsize == 8 else xp.float32
     row = xp.reshape(xp.arange(start, stop, dtype=xp.uint64), (rows, 1))
     block = xp.reshape(xp.arange(tiles * LANES, dtype=xp.uint64), (1, tiles * LANES))
     zero = xp.zeros((rows, tiles * LANES), dtype=xp.uint64)
@@ -128,13 +150,14 @@ def _portable(
     elif kind == SIGNS:
         number = [xp.astype(1 - 2 * xp.astype(x >> 31, xp.int8), real) for x in word]
     else:
-        top = 1 - 2.0**-24 if dtype.itemsize == 4 else 1.0
+        top = 1.0 if dtype.itemsize == 8 else 1 - 2.0**-24
         number = [
             xp.clip(xp.astype((xp.astype(x, xp.float64) + 0.5) * 2.0**-32, real), max=top)
             for x in word
         ]
     tiled = xp.stack([xp.reshape(x, (rows, tiles, LANES)) for x in number], axis=2)
-    return xp.reshape(tiled, (rows, tiles * 4 * LANES))[:, :columns]
+    numbers = xp.reshape(tiled, (rows, tiles * 4 * LANES))[:, :columns]
+    return xp.astype(numbers, xp.float16) if dtype.itemsize == 2 else numbers
 
 
 def _box_muller(x: Any, y: Any, xp: Any, real: Any) -> tuple[Any, Any]:

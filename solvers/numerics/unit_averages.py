@@ -29,18 +29,17 @@ from __future__ import annotations
 
 import math
 
-import numba
+from solvers.numerics.compiled import jit
 
 ERF, RELU, QUADRATIC = 0, 1, 2
 CODES = {"erf": ERF, "relu": RELU, "quadratic": QUADRATIC}
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 _PI = math.pi
 _NOTHING = 1e-14
 """A conditional variance below this share of the variance is one of a field that is fixed."""
 
 
-@_jit
+@jit
 def angle(c, a, b):
     """arcsin(c/√(ab)) in [-π/2, π/2]; 0 where a or b is 0.
 
@@ -52,7 +51,7 @@ def angle(c, a, b):
     return math.atan2(c, math.sqrt(max(0.0, a * b - c * c)))
 
 
-@_jit
+@jit
 def product(f, g, a, b, c):
     """F = E[f(u) g(v)]."""
     if f == ERF and g == ERF:
@@ -73,7 +72,7 @@ def product(f, g, a, b, c):
     return 0.0
 
 
-@_jit
+@jit
 def slopes(f, g, a, b, c):
     """E[f'(u) g'(v)] = ∂F/∂c."""
     if f == ERF and g == ERF:
@@ -93,7 +92,7 @@ def slopes(f, g, a, b, c):
     return 0.0
 
 
-@_jit
+@jit
 def bend(f, g, a, b, c):
     """E[f''(u) g(v)] = 2 ∂F/∂A."""
     if f == ERF and g == ERF:
@@ -111,7 +110,7 @@ def bend(f, g, a, b, c):
     return 0.0
 
 
-@_jit
+@jit
 def mixed(f, g, b, a, c):
     """E[f'(v) g(u)] for var v = b, var u = a."""
     if f == RELU:
@@ -131,7 +130,7 @@ def mixed(f, g, b, a, c):
     return 2.0 * c * math.sqrt(2.0 / _PI / (1.0 + a)) if g == ERF else 0.0
 
 
-@_jit
+@jit
 def given_zero(uu, vv, uv, ux, vx, xx):
     """arcsin of the correlation of u and v where x = 0."""
     left, right = uu - ux * ux / xx, vv - vx * vx / xx
@@ -140,7 +139,7 @@ def given_zero(uu, vv, uv, ux, vx, xx):
     return angle(uv - ux * vx / xx, left, right)
 
 
-@_jit
+@jit
 def signed(f, g, xx, vv, uu, xv, xu, vu):
     """E[sign(x) f'(v) g(u)]; all variances but that of u must be positive."""
     root = math.sqrt(2.0 / _PI)

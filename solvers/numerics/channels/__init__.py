@@ -32,9 +32,10 @@ channel holds
                                     points), parameters shape (points,), the labels shape (samples,
                                     points)
 
-The last three take the array namespace `xp`. Samples per weight, alpha, multiply `snr` and
-`free_entropy` outside. For matched (Bayes) averages E g^2 = -E ∂_omega g and d(E g^2)/dq =
-E (∂_omega g)^2 for every channel, which gives the elasticity.
+The last three take the array namespace `xp`. `denoise` is decorated with its formula for one
+element in CUDA, which a GPU computes in its place (`numerics/cuda/fused.py`). Samples per weight,
+alpha, multiply `snr` and `free_entropy` outside. For matched (Bayes) averages E g^2 = -E ∂_omega g
+and d(E g^2)/dq = E (∂_omega g)^2 for every channel, which gives the elasticity.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ from typing import Any
 import numpy as np
 from scipy.special import k0, k1, kn, ndtr
 
+from solvers.numerics.cuda.fused import fused
 from solvers.numerics.gaussian import density, graded_rule
 from solvers.numerics.two_signs import LARGEST, curvature, two_signs, without_noise
 
@@ -287,6 +288,7 @@ def _sides(label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> tuple[
     return a, b, blur / spread, s + e, two_signs(s=s, e=e, tilt=a * b, xp=xp)
 
 
+@fused("abs_channel")
 def denoise(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> tuple[Any, Any]:
     """g = (±y t - omega)/T and -∂g = (1 - a t')/T, of either sign."""
     total = variance + noise

@@ -16,6 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from solvers.numerics.compiled import jit
+from solvers.numerics.cuda.fused import fused
+
 PARAMETERS: tuple[str, ...] = ("noise",)
 LABELS = "real"
 EVEN = False
@@ -65,11 +68,20 @@ def measured_errors(
     return np.full_like(total, np.nan), total
 
 
+@fused("linear_channel")
 def denoise(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> tuple[Any, Any]:
     """g = (y - omega)/T and -∂g = 1/T."""
     inverse = 1.0 / (variance + noise)
     g = (label - omega) * inverse
     return g, inverse + xp.zeros_like(g)
+
+
+@jit
+def respond(label, omega, total, g, curvature):
+    """`denoise` into given arrays, all of them flat; `total` is T."""
+    for i in range(len(label)):
+        inverse = np.float32(1) / total[i]
+        g[i], curvature[i] = (label[i] - omega[i]) * inverse, inverse
 
 
 def log_normalisation(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> Any:

@@ -28,6 +28,9 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from solvers.numerics.compiled import jit
+from solvers.numerics.cuda.fused import fused
+from solvers.numerics.hazard import hazard as compiled_hazard
 from solvers.numerics.special import special
 
 PARAMETERS: tuple[str, ...] = ("noise",)
@@ -106,6 +109,7 @@ def measured_errors(
     return np.arccos(np.clip(cosine, -1.0, 1.0)) / math.pi, label
 
 
+@fused("sign_channel")
 def denoise(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> tuple[Any, Any]:
     """g = y h(x)/√T and -∂g = h(x)(h(x) - x)/T at x = -y·omega/√T, T = variance + noise.
 
@@ -119,6 +123,15 @@ def denoise(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> tu
     far = xp.maximum(x, 1.0)
     curvature = xp.where(x > 50.0, 1.0 - 1.0 / (far * far), h * (h - x))
     return label * h * inverse, curvature / total
+
+
+@jit
+def respond(label, omega, total, g, curvature):
+    """`denoise` into given arrays, all of them flat and of single precision; `total` is T."""
+    for i in range(len(label)):
+        inverse = np.float32(1) / np.sqrt(total[i])
+        h, slope = compiled_hazard(-label[i] * omega[i] * inverse)
+        g[i], curvature[i] = label[i] * h * inverse, slope * inverse * inverse
 
 
 def log_normalisation(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> Any:

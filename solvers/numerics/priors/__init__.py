@@ -17,9 +17,11 @@ entropy need nothing else of it. The file `NAME.py` of a prior holds
                                function of the stream and of the parameters of its own point
 
 `snr` is the conjugate order parameter (q̂ in most papers). The last three take the array namespace
-`xp` and work on its arrays. Every prior is symmetric, P(w) = P(-w). Identities that tie them
-together, and that the tests use: Nishimori E⟨w⟩^2 = E w⟨w⟩, d I/d snr = (rho - q)/2 and
-d q/d snr = E (variance^2) (Guo, Shamai and Verdu, IEEE Trans. Inf. Theory 51, 1261 (2005)).
+`xp` and work on its arrays; `denoise` is decorated with its formula for one element in CUDA, which
+a GPU computes in its place (`numerics/cuda/fused.py`). Every prior is symmetric, P(w) = P(-w).
+Identities that tie them together, and that the tests use: Nishimori E⟨w⟩^2 = E w⟨w⟩, d I/d snr =
+(rho - q)/2 and d q/d snr = E (variance^2) (Guo, Shamai and Verdu, IEEE Trans. Inf. Theory 51, 1261
+(2005)).
 """
 
 from __future__ import annotations

@@ -32,6 +32,8 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from solvers.numerics.cuda.fused import fused
+
 PARAMETERS: tuple[str, ...] = ("sparsity",)
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
@@ -148,6 +150,7 @@ def _log_odds(precision: Any, field: Any, sparsity: Any, xp: Any) -> tuple[Any, 
     return normal, xp.log(xp.maximum(1.0 - rho, least)), mean
 
 
+@fused("gauss_bernoulli_prior")
 def denoise(*, precision: Any, field: Any, sparsity: Any, xp: Any) -> tuple[Any, Any]:
     """Mean π·field/(1 + precision) and variance; 1 - π keeps its relative accuracy."""
     normal, zero, mean = _log_odds(precision, field, sparsity, xp)

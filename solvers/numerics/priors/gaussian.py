@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from solvers.numerics.cuda.fused import fused
+
 PARAMETERS: tuple[str, ...] = ()
 
 
@@ -30,6 +32,7 @@ def mutual_information(*, snr: np.ndarray) -> np.ndarray:
     return 0.5 * np.log1p(snr)
 
 
+@fused("gaussian_prior")
 def denoise(*, precision: Any, field: Any, xp: Any) -> tuple[Any, Any]:
     """Mean field/(1 + precision), variance 1/(1 + precision)."""
     variance = 1.0 / (1.0 + precision)

@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from solvers.numerics.cuda.fused import fused
+
 PARAMETERS: tuple[str, ...] = ()
 
 _STEP = 0.25
@@ -90,6 +92,7 @@ def mutual_information(*, snr: np.ndarray) -> np.ndarray:
     return information
 
 
+@fused("rademacher_prior")
 def denoise(*, precision: Any, field: Any, xp: Any) -> tuple[Any, Any]:
     """Mean tanh(field) and variance sech^2(field), without cancellation at large field."""
     decay = xp.exp(-2.0 * xp.abs(field))

@@ -14,9 +14,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 
+from solvers.numerics.compiled import jit
 from solvers.numerics.special import special
 from solvers.numerics.unit_averages import CODES, product
 
@@ -98,7 +98,7 @@ def pair_average(activation: str, a: np.ndarray, b: np.ndarray, c: np.ndarray) -
     return averages.reshape(np.shape(c))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@jit
 def _products(code, a, b, c, out):
     for i in range(len(out)):
         out[i] = product(code, code, a[i], b[i], c[i])

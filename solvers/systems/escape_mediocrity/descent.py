@@ -25,9 +25,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from solvers.numerics.compiled import jit
 from solvers.numerics.random import Stream
 from solvers.systems.escape_mediocrity.moments import pack, risk
 from solvers.systems.escape_mediocrity.starts import SYSTEM
@@ -143,10 +143,7 @@ def descend(runs: list[Run], *, seed: int, dimension: int) -> None:
             run.advance(block, fields, squares)
 
 
-_fast = numba.njit(
-    cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
-)
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+_fast = jit(fastmath={"reassoc", "contract", "nsz"})
 
 
 @_fast
@@ -177,7 +174,7 @@ def _square(x):
     return total
 
 
-@_jit
+@jit
 def _of_samples(block, teacher):
     """Teacher fields w*·x and squared lengths |x|² of the samples (rows, dimension + 1)."""
     d = len(teacher)
@@ -189,7 +186,7 @@ def _of_samples(block, teacher):
     return fields, squares
 
 
-@_jit
+@jit
 def _walk(
     weights,
     state,

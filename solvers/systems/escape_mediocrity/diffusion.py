@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from solvers.numerics.compiled import jit
 from solvers.systems.escape_mediocrity.moments import (
     ORDER,
     covariance,
@@ -15,10 +15,8 @@ from solvers.systems.escape_mediocrity.moments import (
     risk,
 )
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
+@jit
 def _semidefinite_root(matrix, root):
     """Lower L with L Lᵀ = matrix up to rounding; a pivot lost in rounding gives a zero column."""
     size = len(matrix)
@@ -41,7 +39,7 @@ def _semidefinite_root(matrix, root):
             root[i, j] = value / root[j, j]
 
 
-@_jit
+@jit
 def _product(a, b):
     total = 0.0
     for k in range(len(a)):
@@ -49,7 +47,7 @@ def _product(a, b):
     return total
 
 
-@_jit
+@jit
 def _project(state, joint, p):
     """Replace the overlaps by those of unit vectors, if they are of none.
 
@@ -78,7 +76,7 @@ def _project(state, joint, p):
             at += 1
 
 
-@_jit
+@jit
 def walk(state, normals, first, ratio, noise, unit, dt, level, records, following, kept, exit_at):
     """Take len(normals) Euler-Maruyama steps of length `dt` from step `first` on.
 

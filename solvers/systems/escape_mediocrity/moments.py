@@ -42,10 +42,10 @@ A state is packed as m (p), then q_ij for i < j, row by row: p (p + 1)/2 compone
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+from solvers.numerics.compiled import jit
+
 ORDER = 4
 
 
@@ -79,7 +79,7 @@ def risk_of(student: np.ndarray, teacher: np.ndarray) -> np.ndarray:
     return gap**2 + np.mean((own - cross) * (own + cross), axis=(-2, -1))
 
 
-@_jit
+@jit
 def risk(state, p):
     """`risk_of` for one packed state."""
     gap, rest, at = 0.0, 0.0, p
@@ -94,7 +94,7 @@ def risk(state, p):
     return gap * gap + rest / (p * p)
 
 
-@_jit
+@jit
 def fill_covariance_of_fields(c, state, p):
     """C of students and teacher, shape (p + 1, p + 1), from a packed state."""
     at = p
@@ -107,7 +107,7 @@ def fill_covariance_of_fields(c, state, p):
     c[p, p] = 1.0
 
 
-@_jit
+@jit
 def _next_power(old, first, out, p):
     """out = old D first."""
     for a in range(p + 1):
@@ -118,7 +118,7 @@ def _next_power(old, first, out, p):
             out[a, b] = out[b, a] = total / p + old[a, p] * first[p, b]
 
 
-@_jit
+@jit
 def _trace(c, p):
     """tr(D c)."""
     total = 0.0
@@ -127,7 +127,7 @@ def _trace(c, p):
     return total / p + c[p, p]
 
 
-@_jit
+@jit
 def mean_step(state, ratio, noise, p, powers, out):
     """Write the drift of one packed state to `out`; `powers` (>= 3, n, n) receives C, C_1, C_2."""
     fill_covariance_of_fields(powers[0], state, p)
@@ -146,7 +146,7 @@ def mean_step(state, ratio, noise, p, powers, out):
             at += 1
 
 
-@_jit
+@jit
 def drift(states, ratio, noise, p, out):
     """Drifts (points, components) of packed states; `ratio` = γ/p and `noise` = Δ are columns."""
     powers = np.empty((3, p + 1, p + 1))
@@ -154,7 +154,7 @@ def drift(states, ratio, noise, p, out):
         mean_step(states[point], ratio[point], noise[point], p, powers, out[point])
 
 
-@_jit
+@jit
 def _kernels(powers, noise, p, kernels):
     """kernels[k] (ORDER+1, ORDER+1): weights of C_j C_l in E[e^(k+2) λλλλ], with label noise."""
     g = np.zeros(ORDER + 1)
@@ -175,7 +175,7 @@ def _kernels(powers, noise, p, kernels):
             kernels[2, j, m] = fourth + 6.0 * noise * square + 3.0 * noise * noise * bare
 
 
-@_jit
+@jit
 def _mix(powers, kernels, mixed, n):
     """mixed[k, j] = Σ_m kernels[k, m, j] C_m."""
     for k in range(3):
@@ -188,7 +188,7 @@ def _mix(powers, kernels, mixed, n):
                     mixed[k, j, a, b] = total
 
 
-@_jit
+@jit
 def _increments(state, p, pairs, first, second):
     """Components as sums of three terms, (first e + second (γ/p) e²) λ_a λ_b, (a, b) in `pairs`."""
     at = p
@@ -208,7 +208,7 @@ def _increments(state, p, pairs, first, second):
             at += 1
 
 
-@_jit
+@jit
 def _fourth_moment(one, two, three, a, b, c, d, mixed, powers):
     """E[(one e² + two e³ + three e⁴) λ_a λ_b λ_c λ_d]."""
     total = 0.0
@@ -220,7 +220,7 @@ def _fourth_moment(one, two, three, a, b, c, d, mixed, powers):
     return total
 
 
-@_jit
+@jit
 def covariance(state, mean, ratio, noise, p, powers, out):
     """Write K (components, components) of one state to `out`: the covariance of a step over η².
 

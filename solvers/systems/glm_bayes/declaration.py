@@ -81,7 +81,10 @@ system = System(
         "precision": Choice(
             "single",
             "double",
-            description="floating-point numbers of the design and the messages",
+            "half",
+            "tf32",
+            description="numbers of the design and the messages; half and tf32 are single with"
+            " products of rounded factors",
             default="single",
             symbol=r"\mathrm{precision}",
         ),

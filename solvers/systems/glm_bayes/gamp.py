@@ -6,15 +6,17 @@ import numpy as np
 
 from solvers.axes import Integer, Real
 from solvers.contract import Status
-from solvers.numerics.lockstep import column_sums
+from solvers.numerics import one_pass
+from solvers.numerics.lockstep import Tally, all_column_sums
+from solvers.numerics.lockstep.held import Held
 from solvers.systems.glm_bayes.declaration import system
 from solvers.systems.glm_bayes.gamp_cost import COST
 from solvers.systems.glm_bayes.instance import Instance, on_device
 from solvers.systems.glm_bayes.messages import (
     Record,
     compare,
-    inner,
     measure,
+    squares,
     start,
     teacher_norm,
 )
@@ -26,9 +28,12 @@ _FEW = 2.0
 _ROUNDING = 2.0
 """Root-mean-square change of an estimate, in units of eps·√rho, that is rounding."""
 
+_PATIENCE = 10
+"""Iterations of such changes after which products of rounded factors are given up."""
+
 
 @system.simulation(
-    version=3,
+    version=4,
     gives=(
         "overlap",
         "self_overlap",
@@ -121,11 +126,22 @@ def gamp(
     happens at small dimension, and +inf, its limit as V -> 0, where real labels without noise
     determine the weights.
 
+    **Precision.** `single` and `double` are numbers of the design, the products and the messages.
+    With `half` and `tf32` the design of variance 1 is rounded to the format, once, and is then the
+    instance: its labels are those of accurate products. In the iteration both factors of both
+    products are rounded, sums and all else are in single precision (`lockstep/held.py`). So the
+    answers differ from those of `single` by another design, at random by 2e-4 of its entries, and
+    by rounded messages; docs/theory/precision.md has both beside the sampling error, and says where
+    these formats must not be used.
+
     **End.** CONVERGED when `residual` is at most `tolerance`. It is the root-mean-square change of
     ŵ, over 1 - `damping`, in posterior standard deviations √V; what rounding moves, 2 eps √rho,
-    does not count. Without noise recovery may be exact and V fall for ever: there `residual` is, if
-    that is less, the larger of the change and √V, over √rho. So an estimate that is exact ends with
-    mse of the order of rho `tolerance`², not below rounding, and a poor one is not taken for it.
+    does not count, except in half and tf32, where it is not small (eps = 2^-10): a point that moves
+    by less for 10 iterations and does not meet its `tolerance` ends as UNDECIDED, with a message
+    that names one to be had, 2e-3 √(rho/V). Without noise recovery may be exact and V fall for
+    ever: there `residual` is, if that is less, the larger of the change and √V, over √rho. So an
+    estimate that is exact ends with mse of the order of rho `tolerance`², not below rounding, and a
+    poor one is not taken for it.
     Where V is nearly zero no sign label is in doubt, A is no longer an average over samples and an
     unguarded iteration forgets everything: a point is frozen, as CONVERGED with residual √(V/rho),
     once the |∂g| have a participation number (Σ)²/Σ² below 2. MAX_STEPS otherwise, which without
@@ -135,8 +151,9 @@ def gamp(
     dtype = xp.float64 if precision == "double" else xp.float32
     model = Model.of(prior=prior, channel=channel, sparsity=sparsity, kappa=kappa, noise=noise)
     instance = Instance.draw(
-        model=model, alpha=alpha, dimension=dimension, seed=seed, design=design, xp=xp, dtype=dtype
-    )
+        model=model, alpha=alpha, dimension=dimension, seed=seed, design=design, xp=xp, dtype=dtype,
+        held=Held.of(precision),
+    )  # fmt: skip
     with np.errstate(all="ignore"):  # messages that run away overflow; their status says so
         return _iterate(
             model, instance, initialization, seed, iterations, damping, tolerance, max_steps, xp,
@@ -157,6 +174,7 @@ def _iterate(
     _note(record, 0, model, instance, state, active, xp)
     status = np.full(points, Status.MAX_STEPS)
     steps, residual = np.zeros(points, dtype=int), np.full(points, np.inf)
+    still = np.zeros(points, dtype=int)
 
     while len(active):
         steps[active] += 1
@@ -185,28 +203,35 @@ def _iterate(
             **on_device(part.prior_parameters, xp=xp, dtype=dtype),
         )
         moved = mean - state.mean[:, columns]
-        change = np.sqrt(inner(moved, moved, xp) / dimension) / (1 - keep)
+        terms = squares(moved, xp), squares(mean, xp), variance
+        change, norm, state.variance[active] = all_column_sums(terms, xp) / dimension
+        change = np.sqrt(change) / (1 - keep)
         state.field[:, columns], state.mean[:, columns] = field, mean
-        state.variance[active] = column_sums(variance, xp) / dimension
         if steps[active[0]] <= iterations:
             _note(record, int(steps[active[0]]), model, instance, state, active, xp)
 
         residual[active] = _distance(
-            change, state.variance[active], rho[active], model.take(active), dtype, xp
+            change, state.variance[active], rho[active], model.take(active), instance
         )
-        wild = inner(mean, mean, xp) > 100.0 * dimension * rho[active]
+        small = change <= _ROUNDING * instance.eps * np.sqrt(rho[active])
+        still[active] = np.where(small & (not instance.held.plain), still[active] + 1, 0)
+        lost = still[active] >= _PATIENCE
+        wild = norm > 100.0 * rho[active]
         broken = ~np.isfinite(residual[active])
         done = residual[active] <= tolerance[active]
+        status[active[lost]] = Status.UNDECIDED
         status[active[done]] = Status.CONVERGED
         status[active[wild]] = Status.DIVERGED
         status[active[broken]] = Status.NOT_FINITE
-        active = active[~done & ~wild & ~broken & (steps[active] < max_steps[active])]
+        active = active[~lost & ~done & ~wild & ~broken & (steps[active] < max_steps[active])]
 
     measured = measure(model=model, instance=instance, state=state, xp=xp, dtype=dtype)
     if model.channel.LABELS == "real":
         recovered = _noiseless(model) & (status == Status.CONVERGED)
         recovered &= np.sqrt(state.variance / rho) <= tolerance
         measured["free_entropy"] = np.where(recovered, np.inf, measured["free_entropy"])
+    if not instance.held.plain:
+        measured["message"] = _advice(status, np.sqrt(state.variance / rho), instance.eps)
     return {
         **measured,
         "overlap_trajectory": record.values["overlap"],
@@ -219,10 +244,22 @@ def _iterate(
     }
 
 
-def _distance(change, variance, rho, model, dtype, xp):
+def _advice(status, deviation, eps):
+    """What to do about factors too coarse for a tolerance; `deviation` √(V/rho)."""
+    reach = _ROUNDING * eps / np.maximum(deviation, eps)
+    return [
+        f"rounding of the factors moves the estimate; take tolerance {tolerance:.1g}, or single"
+        if code == Status.UNDECIDED
+        else ""
+        for code, tolerance in zip(status, reach, strict=True)
+    ]
+
+
+def _distance(change, variance, rho, model, instance):
     """How far from the end a step of this root-mean-square size is; `residual` of `gamp`."""
-    eps = float(xp.finfo(dtype).eps)
-    moved = np.maximum(change - _ROUNDING * eps * np.sqrt(rho), 0.0)
+    eps = instance.eps
+    forgiven = _ROUNDING * eps * np.sqrt(rho) if instance.held.plain else 0.0
+    moved = np.maximum(change - forgiven, 0.0)
     relative = moved / np.sqrt(np.maximum(variance, eps**2 * rho))
     absolute = np.maximum(change, np.sqrt(variance)) / np.sqrt(rho)
     return np.where(_noiseless(model), np.minimum(relative, absolute), relative)
@@ -242,8 +279,28 @@ def _note(record, step, model, instance, state, active, xp):
 
 def _pass(model, instance, state, active, xp, dtype):
     """One reading of the design: new A, B and the number of informative samples of `active`."""
-    points = len(instance.samples)
-    first, size, second = np.zeros(points), np.zeros(points), np.zeros(points)
+    mean = state.mean[:, xp.asarray(active)]
+    if instance.held.plain and one_pass.applies(model.channel, mean, xp):
+        gathered, moments = one_pass.read(
+            *(model.channel, instance.design, instance.labels, state.output),
+            points=active,
+            samples=instance.samples[active],
+            mean=mean,
+            variance=np.maximum(state.variance, state.smallest)[active],
+            **model.take(active).channel_parameters,
+        )
+    else:
+        gathered, moments = _read(model, instance, state, active, mean, xp, dtype)
+    first, size, second = moments
+    informative = np.divide(size**2, second, out=np.zeros(len(active)), where=second > 0)
+    onsager = first / instance.dimension
+    field = xp.asarray(onsager, dtype=dtype) * mean + gathered
+    return np.maximum(onsager, 0.0), field, informative
+
+
+def _read(model, instance, state, active, mean, xp, dtype):
+    """X^T g and the sums of -∂g, |∂g| and (∂g)² of `active`; `one_pass` in arrays."""
+    moments = Tally(3, len(instance.samples), xp)
 
     def respond(rows, group, product):
         given = state.channel_arguments(model, group, xp=xp, dtype=dtype)
@@ -257,14 +314,7 @@ def _pass(model, instance, state, active, xp, dtype):
         g = instance.only_asked(rows, group, g, xp=xp)
         state.output[rows, columns] = g
         curvature = xp.astype(instance.only_asked(rows, group, curvature, xp=xp), xp.float64)
-        first[group] += column_sums(curvature, xp)
-        size[group] += column_sums(xp.abs(curvature), xp)
-        second[group] += column_sums(curvature * curvature, xp)
+        moments.add(group, (curvature, xp.abs(curvature), curvature * curvature))
         return g
 
-    mean = state.mean[:, xp.asarray(active)]
-    gathered = instance.read(active, mean, respond, xp=xp)
-    informative = np.divide(size**2, second, out=np.zeros(points), where=second > 0)
-    onsager = first[active] / instance.dimension
-    field = xp.asarray(onsager, dtype=dtype) * mean + gathered
-    return np.maximum(onsager, 0.0), field, informative[active]
+    return instance.read(active, mean, respond, xp=xp), moments.total()[:, active]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from solvers.numerics.lockstep import column_sums
+from solvers.numerics.lockstep import Tally, all_column_sums, column_sums
 from solvers.numerics.random import Stream
 from solvers.systems.glm_bayes.instance import Instance, on_device
 from solvers.systems.glm_bayes.model import INFORMED_SNR, Model
@@ -69,7 +69,7 @@ def start(
     )
     average = column_sums(variance, xp) / dimension
     output = xp.zeros((instance.design.shape[0], points), dtype=dtype)
-    rounding = float(xp.finfo(dtype).eps) ** 2 * rho
+    rounding = instance.eps**2 * rho
     return State(snr, field, mean, average, output, rounding)
 
 
@@ -84,17 +84,15 @@ def compare(
     teacher = instance.teacher
     if teacher.shape[1] > 1:
         teacher = teacher[:, xp.asarray(points)]
-    overlap = inner(mean, teacher, xp) / instance.dimension
     if symmetric(model):
+        overlap = inner(mean, teacher, xp)
         sign = np.where(overlap < 0, -1.0, 1.0)
-        overlap = sign * overlap
         mean = mean * xp.asarray(sign, dtype=mean.dtype)
-    miss = mean - teacher
-    return {
-        "overlap": overlap,
-        "self_overlap": inner(mean, mean, xp) / instance.dimension,
-        "mse": inner(miss, miss, xp) / instance.dimension,
-    }
+        products = sign * overlap, *inners([(mean, mean), (mean - teacher,) * 2], xp)
+    else:
+        products = tuple(inners([(mean, teacher), (mean, mean), (mean - teacher,) * 2], xp))
+    names = "overlap", "self_overlap", "mse"
+    return {n: v / instance.dimension for n, v in zip(names, products, strict=True)}
 
 
 class Record:
@@ -167,7 +165,7 @@ def measure(
 def _channel_part(model, instance, state, xp, dtype):
     """Σ_μ [log Z(y_μ; ω_μ, V) + (ω_μ - (X·ŵ)_μ)²/(2V)], NaN where it contradicts the labels."""
     everyone = np.arange(len(state.variance))
-    answer = np.zeros(len(everyone))
+    tally = Tally(1, len(everyone), xp)
     for rows, group, product in instance.products(everyone, state.mean, xp=xp):
         given = state.channel_arguments(model, group, xp=xp, dtype=dtype)
         columns = xp.asarray(group)
@@ -177,7 +175,8 @@ def _channel_part(model, instance, state, xp, dtype):
             label=instance.labels[rows, columns], omega=product - shift, xp=xp, **given
         )
         term = instance.only_asked(rows, group, term + 0.5 * shift * output, xp=xp)
-        answer[group] += column_sums(term, xp)
+        tally.add(group, [term])
+    answer = tally.total()[0]
     excluded = np.abs(answer) > _CONTRADICTION * instance.samples
     return np.where(excluded, np.nan, answer)
 
@@ -191,4 +190,16 @@ def teacher_norm(instance: Instance, xp: Any) -> np.ndarray:
 
 def inner(first: Any, second: Any, xp: Any) -> np.ndarray:
     """Column by column inner products, in double precision, on the host."""
-    return column_sums(xp.astype(first, xp.float64) * xp.astype(second, xp.float64), xp)
+    return inners([(first, second)], xp)[0]
+
+
+def inners(pairs: Iterable[tuple[Any, Any]], xp: Any) -> np.ndarray:
+    """`inner` of several pairs, in one transfer: (pairs, columns)."""
+    double = xp.float64
+    return all_column_sums((xp.astype(a, double) * xp.astype(b, double) for a, b in pairs), xp)
+
+
+def squares(array: Any, xp: Any) -> Any:
+    """The squares of the entries, in double precision."""
+    wide = xp.astype(array, xp.float64)
+    return wide * wide

@@ -22,10 +22,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike
 
+from solvers.numerics.compiled import jit
 from solvers.numerics.gaussian import bump_rule
 from solvers.systems.infinite_width.activations import ACTIVATIONS, curvature, slope, value
 
@@ -120,7 +120,7 @@ def _node_count(name: str, largest: float) -> int:
     return math.ceil(2 * _REACH / step)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@jit
 def _activate(code, z):
     """σ(z) and σ'(z)."""
     small = math.exp(-abs(z))
@@ -136,7 +136,7 @@ def _activate(code, z):
     return z * up, up * (1.0 + z * down)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@jit
 def _trapezoid(code, one, along, across, nodes):
     """Averages for z_a = one u and z_b = along u + across v over an even number of cells."""
     step = 2.0 * _REACH / nodes

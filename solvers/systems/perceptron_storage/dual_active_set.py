@@ -23,15 +23,14 @@ a step besides one product with X.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from solvers.numerics.compiled import jit
 
 OPTIMAL, INSEPARABLE, EXHAUSTED = range(3)
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
+@jit
 def _append(basis, R, d, k):
     """Reflect the free rows of the basis so that the new normal has one component in them."""
     dimension = len(d)
@@ -52,7 +51,7 @@ def _append(basis, R, d, k):
             basis[i, j] -= factor * shadow[j]
 
 
-@_jit
+@jit
 def _remove(basis, R, k, at):
     """Delete column `at` of the k columns of R and make it triangular again."""
     for j in range(at, k - 1):
@@ -69,7 +68,7 @@ def _remove(basis, R, k, at):
             basis[j, i], basis[j + 1, i] = c * a + s * b, c * b - s * a
 
 
-@_jit
+@jit
 def _back_substitute(R, d, k):
     """r with R r = d, by rows of R, which are contiguous."""
     r = np.empty(k)
@@ -81,7 +80,7 @@ def _back_substitute(R, d, k):
     return r
 
 
-@_jit
+@jit
 def dual_active_set(X, tolerance, max_steps):
     """Best separating direction and multipliers: (outcome, w, λ, steps).
 

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 
+from solvers.numerics.compiled import jit
+
 RESTART = 256
 """High halves walked before z is computed afresh, so that rounding cannot build up."""
 
 _KINDS = {"step": 0, "rectangle": 1, "ushape": 2}
 _STEP, _RECTANGLE = 0, 1
-
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 def count_solutions(
@@ -53,7 +53,7 @@ def _configurations(bits: int) -> np.ndarray:
     return 1.0 - 2.0 * ((code >> np.arange(bits)[:, None]) & 1)
 
 
-@_jit
+@jit
 def _high_sum(columns, fixed, code):
     """z of the high half, every row, summed afresh."""
     base = fixed.copy()
@@ -71,7 +71,7 @@ def _holds(value, kappa, kind):
     return abs(value) < kappa if kind == _RECTANGLE else abs(value) > kappa
 
 
-@_jit
+@jit
 def _scan(z, base, kappa, kind, alive, kept, start, stop):
     """Append those of start ... stop - 1 that satisfy a row to alive[:kept]; return the length."""
     for index in range(start, stop):
@@ -80,7 +80,7 @@ def _scan(z, base, kappa, kind, alive, kept, start, stop):
     return kept
 
 
-@_jit
+@jit
 def _thin(z, base, kappa, kind, alive, length):
     """Keep those of alive[:length] that satisfy one row; return the length."""
     kept = 0
@@ -91,7 +91,7 @@ def _thin(z, base, kappa, kind, alive, length):
     return kept
 
 
-@_jit
+@jit
 def _position(first, value, after):
     """Entries of the sorted `first` below `value`, or up to it if `after`."""
     low, high = 0, len(first)
@@ -104,7 +104,7 @@ def _position(first, value, after):
     return low
 
 
-@_jit
+@jit
 def _first_row(first, base, kappa, kind):
     """Two ranges (a, b, c, d) of the sorted first row that satisfy it: a ... b - 1, c ... d - 1."""
     size = len(first)
@@ -117,7 +117,7 @@ def _first_row(first, base, kappa, kind):
     return 0, _position(first, -kappa - base, False), above, size
 
 
-@_jit
+@jit
 def _walk(table, columns, fixed, kappa, kind, start, stop, count):
     """Add to count[m] the survivors of the first m rows, for the high halves start ... stop - 1."""
     samples, size = table.shape

@@ -23,9 +23,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-import numba
 import numpy as np
 
+from solvers.numerics.compiled import jit
 from solvers.numerics.random import Stream
 from solvers.numerics.unit_averages import CODES, ERF, RELU
 from solvers.systems.sgd_two_layer.observing import BOUND
@@ -129,7 +129,7 @@ def descend(
             )
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+@jit(fastmath={"reassoc", "contract", "nsz"})
 def _dot(a, b):
     total = 0.0
     for c in range(len(a)):
@@ -137,7 +137,7 @@ def _dot(a, b):
     return total
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+@jit(fastmath={"reassoc", "contract", "nsz"})
 def _step_dot(weights, update, old, new):
     """weights += update · old, and the product of the result with `new`, in one pass."""
     total = 0.0
@@ -148,14 +148,14 @@ def _step_dot(weights, update, old, new):
     return total
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@jit
 def _value(unit, u):
     if unit == ERF:
         return math.erf(u / math.sqrt(2.0))
     return max(u, 0.0) if unit == RELU else u * u
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@jit
 def _slope(unit, u):
     if unit == ERF:
         return _SLOPE * math.exp(-0.5 * u * u)
@@ -164,7 +164,7 @@ def _slope(unit, u):
     return 2.0 * u
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@jit
 def _labels(block, teacher, unit):
     """Noiseless labels (rows,) of the samples (rows, dimension + 1)."""
     k, d = teacher.shape
@@ -175,7 +175,7 @@ def _labels(block, teacher, unit):
     return labels
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@jit
 def _walk(
     student,
     teacher,

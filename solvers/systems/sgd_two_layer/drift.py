@@ -38,16 +38,14 @@ from __future__ import annotations
 
 from functools import cache
 
-import numba
 import numpy as np
 
+from solvers.numerics.compiled import jit
 from solvers.numerics.unit_averages import CODES, bend, product, slopes
 from solvers.systems.sgd_two_layer.squared_error import squared_error
 
 _STRETCH = 2e-3
 """Step of the central difference in s, of fourth order: its error is some 1e-10 N/d."""
-
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 @cache
@@ -74,7 +72,7 @@ def unpack(states: np.ndarray, *, width: int, teacher_width: int) -> tuple[np.nd
     return student, teacher
 
 
-@_jit
+@jit
 def _covariance(c, state, target, p, k):
     """Fill the covariance of all fields from a packed state and P."""
     at = p * k
@@ -89,7 +87,7 @@ def _covariance(c, state, target, p, k):
             c[p + r, p + s] = target[r, s]
 
 
-@_jit
+@jit
 def _gradient(g, c, acts, weights, second, p):
     """G_im for students i and all fields m."""
     n = len(c)
@@ -107,7 +105,7 @@ def _gradient(g, c, acts, weights, second, p):
             row[m] += along * c[i, m]
 
 
-@_jit
+@jit
 def _drift(
     states,
     target,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from solvers.numerics.compiled import jit
 from solvers.numerics.unit_averages import CODES, product
 
 BOUND = 1e8
@@ -22,7 +22,7 @@ NOTHING = 1e-13
 """An excess risk below this is lost in rounding."""
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@jit
 def _risks(student, teacher, target, second, first_code, other_code, out):
     for point in range(len(student)):
         q, m, p_, a = student[point], teacher[point], target[point], second[point]

@@ -30,9 +30,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from solvers.numerics.compiled import jit
 from solvers.numerics.erf_integrals import arcsin
 from solvers.numerics.unit_averages import (
     ERF,
@@ -45,7 +45,6 @@ from solvers.numerics.unit_averages import (
     slopes,
 )
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 _RATIO = 2.0 / math.pi
 _NODES = 24
 _PARALLEL = 1e-14
@@ -62,7 +61,7 @@ def _rule() -> tuple[np.ndarray, np.ndarray]:
 _FRESH, _W = _rule()
 
 
-@_jit
+@jit
 def squared_error(c, acts, weights, noise, p, diagonal, out):
     """Write N_ij (p, p), or with `diagonal` N_ii alone, for the covariance `c` of all fields."""
     if acts[0] == ERF and acts[-1] == ERF:
@@ -83,7 +82,7 @@ def squared_error(c, acts, weights, noise, p, diagonal, out):
                 out[j, i] = out[i, j]
 
 
-@_jit
+@jit
 def _mean_square(c, acts, weights):
     """E[(Σ_b c_b σ_b)²]."""
     total = 0.0
@@ -96,7 +95,7 @@ def _mean_square(c, acts, weights):
     return total
 
 
-@_jit
+@jit
 def _erf_units(c, weights, noise, p, diagonal, out):
     """All units erf: one rank-2 update of C and n(n+1)/2 arcsines for a pair (i, j)."""
     n = len(c)
@@ -133,7 +132,7 @@ def _erf_units(c, weights, noise, p, diagonal, out):
             out[j, i] = out[i, j]
 
 
-@_jit
+@jit
 def _erf_student(c, acts, weights, p, diagonal, out):
     n = len(c)
     tilted = np.empty((n, n))
@@ -149,7 +148,7 @@ def _erf_student(c, acts, weights, p, diagonal, out):
             out[i, j] = _RATIO / math.sqrt(determinant) * _mean_square(tilted, acts, weights)
 
 
-@_jit
+@jit
 def _quadratic_student(c, acts, weights, p, diagonal, out):
     n = len(c)
     curved, crossed = np.zeros(n), np.zeros((n, n))
@@ -172,7 +171,7 @@ def _quadratic_student(c, acts, weights, p, diagonal, out):
             out[i, j] = 4.0 * total
 
 
-@_jit
+@jit
 def _relu_student(c, acts, weights, p, diagonal, out):
     n = len(c)
     given, further, drive = np.empty((n, n)), np.empty((n, n)), np.empty(n)
@@ -223,7 +222,7 @@ def _relu_student(c, acts, weights, p, diagonal, out):
                 out[j, i] += step * pair
 
 
-@_jit
+@jit
 def _relu_units(c, weights, p, diagonal, out):
     """`_relu_student` for a teacher of relu units, its arcsines gathered and shared.
 

@@ -22,18 +22,15 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from solvers.numerics.compiled import jit
 from solvers.systems.single_index.links import slope, value
 
 NORMALS, UNIFORMS = 6, 3
 """Numbers that a step of the reduced walk takes: λ, z, ξ and three attempts."""
 
-_fast = numba.njit(
-    cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
-)
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+_fast = jit(fastmath={"reassoc", "contract", "nsz"})
 
 
 @_fast
@@ -67,7 +64,7 @@ def shift_dot(weights, keep, update, old, new):
     return total, own
 
 
-@_jit
+@jit
 def factors(a, lam, own, long):
     """Factors of w and x in a step; `own` and `long` are |w|² and |x|²."""
     scale = max(abs(a), 1.0)  # no overflow of a² where a step is absurdly large
@@ -76,13 +73,13 @@ def factors(a, lam, own, long):
     return rest / length, a / length
 
 
-@_jit
+@jit
 def pull(code, lam, target, noise):
     """g = (y - f(λ)) f'(λ), with `target` w*·x and `noise` √Δ ξ."""
     return (value(code, target) + noise - value(code, lam)) * slope(code, lam)
 
 
-@_jit
+@jit
 def walk(code, weights, block, step, noise, level, stops, records, state, overlaps):
     """Take the steps of a block (rows, d + 1); its last column is ξ.
 
@@ -105,7 +102,7 @@ def walk(code, weights, block, step, noise, level, stops, records, state, overla
     return m
 
 
-@_jit
+@jit
 def walk_reduced(
     code, d, m, normals, uniforms, step, noise, level, stops, records, state, overlaps
 ):
@@ -136,7 +133,7 @@ def walk_reduced(
     return m
 
 
-@_jit
+@jit
 def note(m, level, stops, records, state, overlaps):
     """Count a step and record what is due; True if the run is over."""
     state[0] += 1

@@ -36,12 +36,10 @@ wait until the a_i have lost their symmetry.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from solvers.numerics.compiled import jit
 from solvers.systems.single_index.descent import dot, factors, shift_dot, square
-
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 BOUND = 1e8
 """A run whose prediction error or second layer passes this has diverged."""
@@ -94,7 +92,7 @@ def slopes_finite_width(y: np.ndarray, epsilon: np.ndarray, width: int, degree: 
     return np.concatenate([epsilon[:, None] * da, ds, dq.reshape(len(y), width * width)], axis=1)
 
 
-@_jit
+@jit
 def _hermite(x, degree):
     """Σ_{j<=K} h_j(x) and its derivative Σ_j √j h_{j-1}(x)."""
     before, now = 0.0, 1.0
@@ -106,7 +104,7 @@ def _hermite(x, degree):
     return total, derived
 
 
-@_jit
+@jit
 def descend(weights, a, block, first, degree, step, epsilon, noise, records, following, out):
     """Steps of a block, the first of them number `first`; w* is the first basis vector.
 

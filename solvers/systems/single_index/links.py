@@ -27,8 +27,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
+
+from solvers.numerics.compiled import jit
 
 LINKS = ("hermite1", "hermite2", "hermite3", "erf", "relu", "abs")
 INFORMATION_EXPONENT = {
@@ -44,10 +45,9 @@ EVEN = ("hermite2", "abs")
 
 _ROOT6, _ROOT2 = math.sqrt(6.0), math.sqrt(2.0)
 _SLOPE = math.sqrt(2.0 / math.pi)
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
-@_jit
+@jit
 def value(code, x):
     """f(x) of link number `code` in LINKS."""
     if code == 0:
@@ -63,7 +63,7 @@ def value(code, x):
     return abs(x)
 
 
-@_jit
+@jit
 def slope(code, x):
     """f'(x); at the kink of relu and abs 0 and -1, which has probability zero."""
     if code == 0:

@@ -33,15 +33,13 @@ from __future__ import annotations
 import math
 from functools import cache
 
-import numba
 import numpy as np
 
+from solvers.numerics.compiled import jit
 from solvers.systems.single_index.descent import factors, shift_dot, square
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
+@jit
 def target(z1, z2, leap):
     """F and its two slopes."""
     if leap == 1:
@@ -60,7 +58,7 @@ def rule(leap: int) -> tuple[np.ndarray, np.ndarray]:
     return x, w / w.sum()
 
 
-@_jit
+@jit
 def slopes(state, leap, step, noise, x, w, out):
     """d(m_11, m_12, m_21, m_22, q)/dt; `x`, `w` are the one-dimensional rule, `noise` is Δ."""
     a, b, c, d, q = state
@@ -102,7 +100,7 @@ def slopes(state, leap, step, noise, x, w, out):
     out[4] = cross1 - q * own1 + cross2 - q * own2 + step * (g12 - 0.5 * q * (g11 + g22))
 
 
-@_jit
+@jit
 def descend(weights, block, first, leap, step, noise, level, records, state, out):
     """Steps of a block; v_1, v_2 are the first basis vectors, `step` is γ/d.
 

@@ -70,5 +70,6 @@ def bayes_amp(
         precision=precision,
         xp=xp,
     )
-    given = {name: answer[name] for name in (*_GIVES, "status", "steps", "residual")}
+    names = (*_GIVES, "message", "status", "steps", "residual")
+    given = {name: answer[name] for name in names if name in answer}
     return {**given, "success": answer["mse"] <= success_mse * sparsity}

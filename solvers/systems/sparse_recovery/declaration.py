@@ -65,7 +65,10 @@ system = System(
         "precision": Choice(
             "single",
             "double",
-            description="floating-point numbers of the design and the messages",
+            "half",
+            "tf32",
+            description="numbers of the design and the messages; half and tf32 are single with"
+            " products of rounded factors",
             default="single",
             symbol=r"\mathrm{precision}",
         ),
@@ -268,6 +271,13 @@ SIMULATION_AXES = {
             symbol=r"\epsilon",
         ),
         "max_steps": Integer("most iterations", low=1, default=2000, symbol=r"t_{\max}"),
+        "precision": Choice(
+            "single",
+            "double",
+            description="floating-point numbers of the design and the messages",
+            default="single",
+            symbol=r"\mathrm{precision}",
+        ),
     },
 }
 """Axes whose meaning or default differs in a simulation."""

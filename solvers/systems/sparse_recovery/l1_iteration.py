@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from solvers.numerics.lockstep import column_sums
+from solvers.numerics.lockstep import Tally, column_sums
 from solvers.systems.glm_bayes.instance import Instance, to_host
-from solvers.systems.glm_bayes.messages import inner
+from solvers.systems.glm_bayes.messages import inners
 from solvers.systems.sparse_recovery.certificate import Sums
 from solvers.systems.sparse_recovery.cut import cut
 from solvers.systems.sparse_recovery.primal_dual import PrimalDual, soft
@@ -76,7 +76,7 @@ def read(instance, state, active, xp):
     onsager = state.share * instance.dimension / np.maximum(instance.samples, 1)
     late = state.primal_dual.on
     memory = np.where(late, state.primal_dual.memory, onsager)
-    dual, miss, work = (np.zeros(points) for _ in range(3))
+    tally = Tally(3, points, xp)
 
     def respond(rows, group, product):
         where = xp.asarray(group)
@@ -87,18 +87,19 @@ def read(instance, state, active, xp):
         )
         z = gain * rest + kept * state.output[rows, where]
         state.output[rows, where] = z
-        for sums, term in ((dual, z * z), (miss, rest * rest), (work, label * z)):
-            sums[group] += column_sums(term, xp)
+        tally.add(group, (z * z, rest * rest, label * z))
         return z
 
     gathered = instance.read(active, estimate, respond, xp=xp)
+    dual, miss, work = tally.total()
     first = np.isnan(state.dual[active])
     state.labels[active] = np.where(first, dual[active], state.labels[active])
     # gain X^T(y - X ŵ), by linearity.
     rest = gathered - xp.asarray(memory[active], dtype=dtype) * state.gathered[:, columns]
     with np.errstate(divide="ignore", invalid="ignore"):
         slower = np.minimum(1.0, dual[active] / state.dual[active])
-        gradient = np.sqrt(inner(rest, rest, xp) / inner(estimate, estimate, xp))
+        rest_norm, norm = inners([(rest, rest), (estimate, estimate)], xp)
+        gradient = np.sqrt(rest_norm / norm)
     state.pace[active] = np.where(first, _FIRST_PACE, slower)
     state.dual[active], state.miss[active] = dual[active], miss[active]
     state.gathered[:, columns] = gathered

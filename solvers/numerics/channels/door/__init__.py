@@ -40,6 +40,7 @@ import numpy as np
 
 from solvers.numerics.channels.door.laws import LEAST, Laws, laws, laws_at, logarithms
 from solvers.numerics.channels.door.measured import decision, measured_errors
+from solvers.numerics.cuda.fused import fused
 from solvers.numerics.gaussian import density, graded_rule
 from solvers.numerics.two_signs import LARGEST, curvature
 
@@ -209,6 +210,7 @@ def errors(
     return np.where(known, 0.0, classification), np.where(known, 0.0, label)
 
 
+@fused("door_channel")
 def denoise(
     *, label: Any, omega: Any, variance: Any, kappa: Any, noise: Any, xp: Any
 ) -> tuple[Any, Any]:

@@ -33,6 +33,7 @@ import numpy as np
 
 from solvers.numerics.channels import linear, sign
 from solvers.numerics.channels.relu.averages import NOISE_ENTROPY, averages
+from solvers.numerics.cuda.fused import fused
 from solvers.numerics.special import special
 
 PARAMETERS: tuple[str, ...] = ("noise",)
@@ -166,6 +167,7 @@ def _log_odds(places: Any, below: Any, above: Any, label: Any, noise: Any, xp: A
     return xp.where(noise > 0, odds, xp.where(label > 0, sure, -sure))
 
 
+@fused("relu_channel")
 def denoise(*, label: Any, omega: Any, variance: Any, noise: Any, xp: Any) -> tuple[Any, Any]:
     """g and -∂g. The curvature may be negative: log Z is not concave in omega once there is noise.
 
