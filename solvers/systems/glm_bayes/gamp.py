@@ -6,7 +6,6 @@ import numpy as np
 
 from solvers.axes import Integer, Real
 from solvers.contract import Status
-from solvers.numerics import one_pass
 from solvers.numerics.lockstep import Tally, all_column_sums
 from solvers.numerics.lockstep.held import Held
 from solvers.systems.glm_bayes.declaration import system
@@ -279,6 +278,8 @@ def _note(record, step, model, instance, state, active, xp):
 
 def _pass(model, instance, state, active, xp, dtype):
     """One reading of the design: new A, B and the number of informative samples of `active`."""
+    from solvers.numerics import one_pass  # its channels are compiled: heavy
+
     mean = state.mean[:, xp.asarray(active)]
     if instance.held.plain and one_pass.applies(model.channel, mean, xp):
         gathered, moments = one_pass.read(

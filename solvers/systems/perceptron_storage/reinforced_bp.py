@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from array_api_compat import to_device
@@ -11,8 +11,10 @@ from solvers.axes import Choice, Integer, Real
 from solvers.contract import Cost, Status
 from solvers.numerics import lockstep
 from solvers.systems.perceptron_storage.model import system
-from solvers.systems.perceptron_storage.outputs import Outputs
 from solvers.systems.perceptron_storage.patterns import patterns, samples_of
+
+if TYPE_CHECKING:
+    from solvers.systems.perceptron_storage.outputs import Outputs
 
 SLAB = 256
 """Rows tested together in double precision."""
@@ -109,6 +111,8 @@ def reinforced_bp(
     instances are chaotic: another machine, whose products round differently, may find a solution
     where this one does not; averages over seeds agree.
     """
+    from solvers.systems.perceptron_storage.outputs import Outputs  # compiled: heavy
+
     samples = samples_of(alpha=alpha, dimension=dimension)
     points, tall = len(samples), lockstep.whole_tiles(max(1, int(samples.max(initial=0))))
     rows = patterns(dimension=dimension, seed=seed, samples=tall, xp=xp, dtype=np.float32)
