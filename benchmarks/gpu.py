@@ -140,8 +140,11 @@ def normals(xp: Any, dimension: int, repeats: int) -> None:
     """Numbers a second of addressable rows, beside the library's generator."""
     rows = max(16, (10**8 if hasattr(xp, "cuda") else 10**5) // dimension)
     stream = Stream("benchmark", 0, dimension, "design")
-    ours = seconds(lambda: stream.normals(0, rows, dimension, xp=xp, dtype=np.float32), xp, repeats)
-    print(f"single-precision normals: {rows * dimension / ours:,.0f} a second")
+    for name, dtype in (("single", xp.float32), ("half", xp.float16)):
+        taken = seconds(
+            lambda dtype=dtype: stream.normals(0, rows, dimension, xp=xp, dtype=dtype), xp, repeats
+        )
+        print(f"normals in {name} precision: {rows * dimension / taken:,.0f} a second")
     if hasattr(xp, "cuda"):
         import cupy
 
