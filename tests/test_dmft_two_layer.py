@@ -9,6 +9,7 @@ import array_api_compat.numpy
 import numpy as np
 import pytest
 from scipy.special import erf
+from scipy.stats import qmc
 
 import phasesweep
 from phasesweep import describe
@@ -16,6 +17,7 @@ from solvers.contract import Status, load_system
 from solvers.numerics.erf_integrals import three_fields
 from solvers.numerics.random import Stream
 from solvers.systems.dmft_two_layer import jumps
+from solvers.systems.dmft_two_layer.paths import MOST_NORMALS
 from solvers.systems.dmft_two_layer.units import loss_of_overlaps, pair_average, slope, value
 
 SYSTEM = load_system("dmft_two_layer")
@@ -430,6 +432,10 @@ def test_runs_that_overflow_are_told():
         assert answer["status"][0] == Status.DIVERGED
         assert "smaller step_size" in answer["message"][0]
         assert 0 < answer["steps"][0] < 40
+
+
+def test_the_net_has_the_dimensions_that_are_checked():
+    assert qmc.Sobol.MAXDIM == MOST_NORMALS
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,18 @@ def test_help_imports_nothing_heavy():
     assert answer.stdout.strip() == "[]"
 
 
+def test_a_system_is_declared_without_what_it_computes_with():
+    """To plan needs declarations alone, and takes less time than SciPy and Numba take to import."""
+    code = (
+        "import sys; from solvers.contract import load_system; load_system('perceptron_storage'); "
+        "print(sorted({'numba', 'scipy.special', 'scipy.optimize'} & set(sys.modules)))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"
+
+
 def test_published_values_have_sources():
     files = sorted((ROOT / "data" / "published").glob("*.csv"))
     assert files
