@@ -141,9 +141,8 @@ def normals(xp: Any, dimension: int, repeats: int) -> None:
     rows = max(16, (10**8 if hasattr(xp, "cuda") else 10**5) // dimension)
     stream = Stream("benchmark", 0, dimension, "design")
     for name, dtype in (("single", xp.float32), ("half", xp.float16)):
-        taken = seconds(
-            lambda dtype=dtype: stream.normals(0, rows, dimension, xp=xp, dtype=dtype), xp, repeats
-        )
+        draw = partial(stream.normals, 0, rows, dimension, xp=xp, dtype=dtype)
+        taken = seconds(draw, xp, repeats)
         print(f"normals in {name} precision: {rows * dimension / taken:,.0f} a second")
     if hasattr(xp, "cuda"):
         import cupy
