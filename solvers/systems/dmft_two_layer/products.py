@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import array_api_compat
-import numba
 import numpy as np
 
-from solvers.numerics.lockstep.thin import LANES, TILE, dots, sums, up
+from solvers.numerics.compiled import jit
+from solvers.numerics.lockstep.thin import TILE, dots, sums, up
 
 _BLOCK = 10 * TILE
 """Rows after which columns that see no more of them drop out."""
@@ -59,25 +59,22 @@ def row_sums(values: Any, xp: Any) -> Any:
 
 
 def _padded(columns: np.ndarray) -> np.ndarray:
-    """Contiguous, with columns of zeros up to a multiple of what a kernel takes at a time."""
+    """Contiguous, with columns of zeros up to what the kernels are given."""
     answer = np.zeros((len(columns), up(columns.shape[1]), columns.shape[2]), dtype=columns.dtype)
     answer[:, : columns.shape[1]] = columns
     return answer
 
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
-
-
-@_jit
+@jit
 def _lanes(seen, start):
-    """How many columns see more than `start` rows, rounded up to what a kernel takes at a time."""
+    """Columns that the kernels are given for those that see more than `start` rows."""
     count = 0
     while count < len(seen) and seen[count] > start:
         count += 1
-    return LANES * -(-count // LANES)
+    return up(count)
 
 
-@_jit
+@jit
 def _forward(design, columns, seen, product):
     for i in range(len(design)):
         for start in range(0, design.shape[1], _BLOCK):
@@ -85,7 +82,7 @@ def _forward(design, columns, seen, product):
             dots(design[i, start:stop], columns[i, :some], product[i, start:stop])
 
 
-@_jit
+@jit
 def _backward(design, factors, seen, total):
     for i in range(len(design)):
         for start in range(0, design.shape[1], _BLOCK):
