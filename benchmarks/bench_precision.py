@@ -1,8 +1,10 @@
 """What products of rounded factors cost in accuracy: half and tf32 against double, beside sampling.
 
 For every case the same seeds are solved in double, single, tf32 and half. Printed for `overlap`,
-`mse` and the error on a fresh label: mean and standard deviation over the seeds in double, and the
-root-mean-square difference to double over the seeds, in units of that standard deviation.
+`mse` and the error on a fresh label (`classification_error` for signs, else `label_mse`): mean and
+standard deviation over the seeds in double, the root-mean-square differences to double over the
+seeds, that of half in units of the standard deviation, and the mean difference of half, its bias,
+with its standard error.
 """
 
 from __future__ import annotations
@@ -67,6 +69,9 @@ def table(case: dict[str, Any], dimension: int, seeds: int) -> list[list[Any]]:
             ]
             rows.append([f"{alpha:g}", name, value.mean(), spread, *differences])
             rows[-1].append(differences[-1] / spread if spread > 0 else np.nan)
+            bias = others["half"][name][good, i] - value
+            error = bias.std(ddof=1) / np.sqrt(len(bias)) if len(bias) > 1 else np.nan
+            rows[-1].append(f"{bias.mean():.1e} ± {error:.0e}")
             rows[-1].append(f"{good.sum()}/{seeds}")
     return rows
 
@@ -74,7 +79,7 @@ def table(case: dict[str, Any], dimension: int, seeds: int) -> list[list[Any]]:
 def main() -> None:
     """Print a table for each case and dimension."""
     given = arguments(dimension=500, seeds=16)
-    headers = ["alpha", "", "mean", "sd of seeds", *PRECISIONS, "half/sd", "seeds"]
+    headers = ["alpha", "", "mean", "sd of seeds", *PRECISIONS, "half/sd", "bias of half", "seeds"]
     for case in CASES:
         for dimension in (given.dimension, 4 * given.dimension):
             what = ", ".join(f"{n} {v}" for n, v in case.items() if n != "alpha")

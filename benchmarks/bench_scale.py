@@ -118,9 +118,9 @@ def dataset(path: Path) -> None:
 def slices(path: Path) -> None:
     """Open the dataset and read a line along each axis."""
     tree = phasesweep.open(path.stem, data=path.parent)
-    values = tree["cover"]["probability_separable"]
-    values.isel(alpha=3).values.sum()
-    values.isel(dimension=3).values.sum()
+    values = tree["cover"].to_dataset()["probability_separable"]
+    values.isel(alpha=3).load()
+    values.isel(dimension=3).load()
 
 
 STAGES = {"solve": solve, "compute": compute, "plan": plan, "dataset": dataset, "slices": slices}

@@ -90,7 +90,12 @@ def one_task(count: int) -> float:
         expand(single_method(method, axes, "benchmark"), lambda *_: np.zeros(0)), memory=2**31
     )
     batches = [(len(batch), batch.values, 600.0)]
-    task = Task("perceptron_storage", "cover", 1, batches, "cpu", 1, 0.0, uuid4().hex, 0)
+    task = Task(
+        *("perceptron_storage", "cover", 1, batches, "cpu", 1, 0.0),
+        crowded=False,
+        topic=uuid4().hex,
+        number=0,
+    )
     with (
         LocalCluster(
             n_workers=2,
@@ -169,7 +174,7 @@ def served(
         else:
             start(worker, driver)
 
-    for _ in range(sweep.IN_FLIGHT_PER_WORKER):
+    for _ in range(dispatch.IN_FLIGHT_PER_WORKER):
         for worker in range(workers):
             if left:
                 driver, spent = driver + costs.task / 2, spent + costs.task / 2

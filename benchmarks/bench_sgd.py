@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -87,11 +88,15 @@ def update() -> None:
         fourth = four_fields(joint[index[..., :, None], index[..., None, :]])
         return np.einsum("ijab,a,b->ij", fourth, weight, weight)
 
+    def many() -> None:
+        for _ in range(100):
+            drift(state, target[None], one, noise, p, k, out)
+
     compare(
         f"mean update of erf units, width {p}, teacher_width {k}",
         (
             "compiled (phasesweep)",
-            lambda: [drift(state, target[None], one, noise, p, k, out) for _ in range(100)],
+            many,
         ),
         ("its step_size² term alone, in NumPy arrays", in_arrays),
         work=100,
@@ -143,8 +148,8 @@ def horizon(end: float) -> None:
         compare(
             f"equations of width {p}, teacher_width {k}, to t = {end:g}: {len(step_sizes)} step "
             f"sizes, {int(found['steps'].max())} steps, errors {errors[0]:.0e} and {errors[1]:.0e}",
-            ("tolerance 1e-8 of the risk (phasesweep)", lambda s=step_sizes: ours(s)),
-            ("scipy solve_ivp, DOP853 at 1e-12, same drift", lambda s=step_sizes: other(s)),
+            ("tolerance 1e-8 of the risk (phasesweep)", partial(ours, step_sizes)),
+            ("scipy solve_ivp, DOP853 at 1e-12, same drift", partial(other, step_sizes)),
             work=len(step_sizes),
             unit="runs",
             repeats=1,
@@ -153,9 +158,8 @@ def horizon(end: float) -> None:
 
 def diagram(side: int) -> None:
     """The (width, step_size) diagram from a sweep: planned, solved and stored."""
-    widths = np.unique(np.geomspace(1, 32, side).round()).astype(int)
-    widths = sorted({*widths.tolist(), *range(1, side + 1)}, key=lambda w: (w not in widths, w))
-    widths = sorted(widths[:side])
+    spaced = np.unique(np.geomspace(1, 32, side).round()).astype(int).tolist()
+    widths = sorted((spaced + [w for w in range(1, side + 1) if w not in spaced])[:side])
     sweep = {
         "system": "sgd_two_layer",
         "fixed": {"teacher_width": 4, "noise": 0.01, "seed": 0, "times": [0, 1, 3]},

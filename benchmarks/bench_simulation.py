@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
+import numba
 import numpy as np
 from scipy.special import erfcx
 
@@ -14,6 +16,7 @@ from phasesweep.sweepfile import single_method
 from solvers.contract import load_system
 from solvers.numerics import lockstep, one_pass
 from solvers.numerics.channels import sign
+from solvers.numerics.hazard import hazard
 from solvers.numerics.random import Stream
 
 
@@ -120,6 +123,108 @@ def reading_rates(dimension: int, count: int, repeats: int) -> None:
     )
 
 
+def plain_search(alpha: float, dimension: int, steps: int, rate: float = 0.003) -> bool:
+    """Reinforced belief propagation as one would write it: one alpha, library products."""
+    rng = np.random.default_rng(0)
+    rows = round(alpha * dimension)
+    patterns = rng.standard_normal((rows, dimension), np.float32) * np.float32(dimension**-0.5)
+    field, g = np.zeros(dimension, np.float32), np.zeros(rows, np.float32)
+    for step in range(1, steps + 1):
+        mean = np.tanh(field)
+        variance = np.float32(max(np.mean(1 - mean**2), 1e-6))
+        u = (variance * g - patterns @ mean) / np.sqrt(variance)
+        h = np.float32(np.sqrt(2 / np.pi)) / erfcx(u * np.float32(np.sqrt(0.5)))
+        g = h / np.sqrt(variance)
+        onsager = np.float32(np.sum(h * (h - u)) / variance / dimension)
+        memory = np.float32(1 - (1 - rate) ** step)
+        field = patterns.T @ g + onsager * mean + memory * field
+        if step % 10 == 0:
+            signs = np.where(field >= 0, np.float32(1), np.float32(-1))
+            if np.all(patterns @ signs > 0):
+                return True
+    return False
+
+
+@numba.njit(error_model="numpy")
+def hazards(x: np.ndarray, h: np.ndarray, slope: np.ndarray) -> None:
+    """The hazard and its slope of every entry."""
+    for i in range(len(x)):
+        h[i], slope[i] = hazard(x[i])
+
+
+def searches(dimension: int, count: int) -> None:
+    """Reinforced belief propagation above where it finds anything in 100 iterations."""
+    alphas = np.linspace(0.7, 0.9, count).tolist()
+    search, count, values = columns(
+        "perceptron_storage",
+        "reinforced_bp",
+        alpha=alphas,
+        dimension=dimension,
+        seed=0,
+        max_steps=100,
+    )
+    for name, other in (
+        (
+            "one point at a time, plain NumPy",
+            lambda: [plain_search(a, dimension, 100) for a in alphas],
+        ),
+        ("one point at a time, phasesweep", lambda: one_by_one(search, len(alphas), values)),
+    ):
+        compare(
+            f"reinforced belief propagation, dimension {dimension}, {count} alphas, 100 iterations",
+            ("lockstep (phasesweep)", lambda: search(count, values)),
+            (name, other),
+            work=100 * count,
+            unit="iterations of a point",
+            repeats=1,
+        )
+    x = np.random.default_rng(0).normal(scale=3, size=2**14).astype(np.float32)
+    h, slope = np.empty_like(x), np.empty_like(x)
+    compare(
+        "hazard φ/H and its slope, single precision",
+        ("compiled (phasesweep)", lambda: hazards(x, h, slope)),
+        ("1/erfcx of SciPy, without the slope", lambda: 1 / erfcx(x)),
+        work=len(x),
+        unit="numbers",
+        repeats=20,
+    )
+
+
+def iterations(dimension: int, count: int) -> None:
+    """Iterations on one matrix, symmetric or with rows of every alpha, in single precision."""
+    alphas, signals = np.linspace(2 / count, 2, count).tolist(), np.linspace(0.5, 2, count).tolist()
+    common: dict = {"dimension": dimension, "seed": 0, "precision": "single"}
+    for name, system, method, axes in (
+        (
+            "gradient descent with momentum, 20 steps",
+            "gfom",
+            "iterate",
+            {"iteration": "momentum", "steps": 20, "alpha": alphas, "step_size": 0.3},
+        ),
+        (
+            "message passing for a spiked matrix",
+            "spiked_wigner",
+            "amp",
+            {"prior": "rademacher", "signal": signals},
+        ),
+        (
+            "descent of two erf units, 20 steps",
+            "dmft_two_layer",
+            "gradient_descent",
+            {"activation": "erf", "width": 2, "steps": 20, "alpha": alphas, "step_size": 0.5},
+        ),
+    ):
+        run, points, values = columns(system, method, **common, **axes)
+        compare(
+            f"{name}, dimension {dimension}, {points} points",
+            ("lockstep (phasesweep)", partial(run, points, values)),
+            ("one point at a time, phasesweep", partial(one_by_one, run, points, values)),
+            work=points,
+            unit="points",
+            repeats=1,
+        )
+
+
 def matrix_enumeration(rows: np.ndarray, alphas: np.ndarray) -> list[int]:
     """Solutions by one product with all configurations, in blocks."""
     dimension = rows.shape[1]
@@ -158,6 +263,8 @@ def main() -> None:
     both_starts(given.dimension * 2 // 3, alphas[1::2])
     for count in (1, 4, 8, 32):
         reading_rates(given.dimension, count, given.repeats)
+    searches(given.dimension, given.alphas)
+    iterations(given.dimension, given.alphas)
     spins = max(given.spins, 16) if given.short else given.spins
     walk, count, values = columns(
         "perceptron_storage", "enumeration", weights="binary", alpha=alphas, dimension=spins, seed=0

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import date
+from functools import partial
 from typing import Any
 
 import array_api_compat.numpy as anp
@@ -101,6 +102,10 @@ def square_rate(xp: Any, dimension: int, precision: str, repeats: int) -> float:
     return 2e-9 * dimension**3 / taken
 
 
+def _unchanged(_: slice, __: np.ndarray, product: Any) -> Any:
+    return product
+
+
 def products(xp: Any, dimension: int, counts: Iterable[int], repeats: int) -> dict[str, float]:
     """Both products of a lockstep pass in every precision; returns the square-product rates."""
     rates = {}
@@ -118,9 +123,7 @@ def products(xp: Any, dimension: int, counts: Iterable[int], repeats: int) -> di
             thin = stream.normals(0, count, dimension, xp=xp, dtype=np.float32).T
             seen = np.full(count, rows)
             taken = seconds(
-                lambda matrix=matrix, thin=thin, seen=seen, held=held: lockstep.read(
-                    matrix, thin, seen, lambda _, __, product: product, xp=xp, held=held
-                ),
+                partial(lockstep.read, matrix, thin, seen, _unchanged, xp=xp, held=held),
                 xp,
                 repeats,
             )
@@ -137,8 +140,10 @@ def normals(xp: Any, dimension: int, repeats: int) -> None:
     """Numbers a second of addressable rows, beside the library's generator."""
     rows = max(16, (10**8 if hasattr(xp, "cuda") else 10**5) // dimension)
     stream = Stream("benchmark", 0, dimension, "design")
-    ours = seconds(lambda: stream.normals(0, rows, dimension, xp=xp, dtype=np.float32), xp, repeats)
-    print(f"single-precision normals: {rows * dimension / ours:,.0f} a second")
+    for name, dtype in (("single", xp.float32), ("half", xp.float16)):
+        draw = partial(stream.normals, 0, rows, dimension, xp=xp, dtype=dtype)
+        taken = seconds(draw, xp, repeats)
+        print(f"normals in {name} precision: {rows * dimension / taken:,.0f} a second")
     if hasattr(xp, "cuda"):
         import cupy
 

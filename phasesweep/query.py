@@ -13,7 +13,6 @@ from phasesweep.cache import Cache, Coded
 from phasesweep.dataset import Dense, bookkeeping, describe_observable
 from phasesweep.errors import UserError, unknown
 from phasesweep.seal import broken
-from phasesweep.windows import widen, with_index
 from solvers.axes import Axis, File
 from solvers.axes import Sequence as SequenceAxis
 from solvers.contract import Method, Status
@@ -36,6 +35,8 @@ def open_dataset(
     `wide` makes window axes ordinary dimensions (`windows.widen`), for statistics and figures.
     """
     import xarray as xr
+
+    from phasesweep.windows import widen, with_index
 
     path = root / "datasets" / name
     if name not in dataset_names(root):

@@ -379,6 +379,12 @@ class System:
         problems = [
             *(f"observable {n} is given by no method" for n in self.observables if n not in given),
             *(f"axis {n} is used by no method" for n in self.axes if n not in used),
+            # A record and a dataset have one entry of a name.
+            *(
+                f"observable {n} has the name of an axis; rename one of them"
+                for n in self.observables
+                if n in used
+            ),
             *(
                 f"limit {limit.statement!r} names {limit.method} -> {limit.observable}: missing"
                 for limit in self.limits

@@ -140,6 +140,22 @@ def test_whole_systems_are_checked():
         system.check()
 
 
+def test_an_observable_has_no_name_of_an_axis():
+    """Of the system, or of one method alone."""
+    for changes in ({}, {"axes": {"overlap": Real("overlap of the start")}}):
+        system = make_system(
+            axes={"alpha": Real("load"), **({} if changes else {"overlap": Real("start")})},
+            observables={"overlap": Observable("overlap")},
+        )
+
+        @system.theory(version=1, gives=("overlap",), cost=COST, **changes)
+        def theory(*, alpha, overlap):
+            """A toy."""
+
+        with pytest.raises(DeclarationError, match="observable overlap has the name of an axis"):
+            system.check()
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [

@@ -34,7 +34,7 @@ def folder(tmp_path_factory):
 def xp(folder, monkeypatch):
     """A CuPy whose library multiplies here, in blocks that end inside a chunk."""
     monkeypatch.setattr(products, "_cublas", Library().blas)
-    monkeypatch.setattr(lockstep, "GPU_BLOCK", BLOCK)
+    monkeypatch.setattr(lockstep, "GPU_BLOCK", BLOCK // 4)
     return device(folder)
 
 

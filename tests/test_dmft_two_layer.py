@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import array_api_compat.numpy
 import numpy as np
 import pytest
 from scipy.special import erf
+from scipy.stats import qmc
 
 import phasesweep
 from phasesweep import describe
@@ -16,7 +16,9 @@ from solvers.contract import Status, load_system
 from solvers.numerics.erf_integrals import three_fields
 from solvers.numerics.random import Stream
 from solvers.systems.dmft_two_layer import jumps
+from solvers.systems.dmft_two_layer.paths import MOST_NORMALS
 from solvers.systems.dmft_two_layer.units import loss_of_overlaps, pair_average, slope, value
+from tests.namespaces import elsewhere
 
 SYSTEM = load_system("dmft_two_layer")
 FEW = {"paths": 1024, "randomisations": 4}
@@ -402,11 +404,27 @@ def test_the_array_namespace_is_the_one_given(activation):
     values |= {"activation": activation, "second_layer": "trained"}
     columns = {name: np.full(3, 0.3) for name in method.columns}
     columns |= {"alpha": np.array([0.5, 2.0, 1.0]), "seed": np.array([1, 0, 1])}
-    together = method(3, values | columns, xp=array_api_compat.numpy)
+    together = method(3, values | columns, xp=elsewhere())
     for i in range(3):
         alone = method(1, values | {n: column[i : i + 1] for n, column in columns.items()}, xp=np)
         for name in method.gives:
             np.testing.assert_allclose(together[name][i], alone[name][0], rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+@pytest.mark.parametrize(("activation", "width"), [("erf", 1), ("relu", 3), ("tanh", 9)])
+def test_a_point_does_not_depend_on_the_others_to_the_last_bit(activation, width, precision):
+    """Several instances of different numbers of points, samples and steps of different size."""
+    alpha, seed = np.array([0.5, 5.0, 1.0, 0.1, 2.0]), np.array([1, 1, 0, 1, 2])
+    chosen = {"activation": activation, "width": width, "teacher_width": 2, "steps": 6}
+    chosen |= {"dimension": 203, "precision": precision, "second_layer": "trained"}
+    columns = {"alpha": alpha, "seed": seed, "step_size": 0.1 + 0.05 * np.arange(5)}
+    together = solve("gradient_descent", 5, **chosen, **columns)
+    for i in range(5):
+        one = {n: column[i] for n, column in columns.items()}
+        alone = solve("gradient_descent", **chosen, **one)
+        for name in SYSTEM.methods["gradient_descent"].gives:
+            np.testing.assert_array_equal(together[name][i], alone[name][0], name)
 
 
 def test_an_axis_called_steps_is_told_once(data):
@@ -430,6 +448,10 @@ def test_runs_that_overflow_are_told():
         assert answer["status"][0] == Status.DIVERGED
         assert "smaller step_size" in answer["message"][0]
         assert 0 < answer["steps"][0] < 40
+
+
+def test_the_net_has_the_dimensions_that_are_checked():
+    assert qmc.Sobol.MAXDIM == MOST_NORMALS
 
 
 @pytest.mark.parametrize(

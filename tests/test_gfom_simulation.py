@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from phasesweep.batches import cut
 from solvers.contract import load_system
 from solvers.numerics import gfom
-from tests.demo import solve_all
+from tests.demo import MEMORY, solve_all
+from tests.namespaces import elsewhere
 
 SIZES, SEEDS = (50, 200, 800), 16
 
@@ -61,6 +63,34 @@ def test_simulations_have_the_law_up_to_the_root_of_the_dimension(iteration):
     slope = np.polyfit(np.log(SIZES), np.log(deviations), 1)[0]
     # Deviations of one instance hang together: the slope has a standard error of about 0.09.
     assert -0.72 < slope < -0.28, slope
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+@pytest.mark.parametrize("iteration", CASES)
+def test_a_point_does_not_depend_on_the_others_to_the_last_bit(iteration, precision):
+    """Several values of one parameter, with their own numbers of rows where there are any."""
+    case = {"iteration": iteration, "dimension": 203, "seed": 0, "precision": precision}
+    case |= CASES[iteration]
+    varied = next((n for n in ("alpha", "gain") if n in case), None)
+    values = [5.3, 0.3, 1.0, 2.4, 0.7] if varied else [None]
+    given = {varied: values} if varied else {}
+    runs = points("iterate", **(case | given))
+    together = solve_all(runs)
+    for i in range(len(runs)):
+        alone = solve_all(runs.take(np.array([i])))
+        for name in ("mean", "covariance", "moment", "risk"):
+            np.testing.assert_array_equal(alone[name][0], together[name][i])
+
+
+@pytest.mark.parametrize("iteration", ["amp", "ista"])
+def test_another_array_namespace_gives_the_same_numbers(iteration):
+    case = {"iteration": iteration, "dimension": 60, "seed": 0}
+    varied = {"gain" if iteration == "amp" else "alpha": [0.5, 1.4]}
+    (batch,) = cut(points("iterate", **(CASES[iteration] | case | varied)), memory=MEMORY)
+    method = load_system("gfom").methods["iterate"]
+    here, there = (method(2, batch.values, xp=xp) for xp in (np, elsewhere()))
+    for name in ("mean", "covariance", "moment", "risk"):
+        np.testing.assert_allclose(there[name], here[name], rtol=1e-9, atol=1e-12)
 
 
 def test_matrix_iterates_and_averages_have_their_law():

@@ -13,13 +13,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from phasesweep import dispatch, sweep
+from phasesweep import dispatch, lateness, sweep
 from phasesweep.api import solve_points
 from phasesweep.cache import Cache
 from phasesweep.cluster import Cluster, ClusterFile, device, gpu, local, open_cluster
 from phasesweep.cluster.device import DEVICE, LOCK, device_lock
 from phasesweep.errors import UserError
 from phasesweep.grid import expand
+from phasesweep.limits import Limits
 from phasesweep.sweepfile import single_method
 from solvers.contract import load_system
 
@@ -97,10 +98,11 @@ def points(devices: tuple[str, ...], megabytes: float):
     return replace(found, method=replace(method, devices=devices))
 
 
-def run_on(cluster, wanted, data, monkeypatch):
+def run_on(cluster, wanted, data, monkeypatch, **limits):
     monkeypatch.setattr(sweep, "open_cluster", lambda *_, **__: nullcontext(cluster))
     somewhere = ClusterFile(kind="address")
-    return sweep.run(wanted, Cache(data / "cache"), cluster=somewhere, quiet=True)
+    cache = Cache(data / "cache")
+    return sweep.run(wanted, cache, cluster=somewhere, quiet=True, limits=Limits(**limits))
 
 
 @pytest.mark.parametrize(("devices", "together"), [(("cpu", "gpu"), 5), (("cpu",), 1)])
@@ -369,6 +371,16 @@ def test_a_large_instance_has_the_device_alone(one_device, data, monkeypatch):
     before = len(log)
     assert run_on(one_device, large, data, monkeypatch).computed == 3
     assert max(inside for *_, inside in logs(one_device)[before:]) == 1
+
+
+def test_waiting_for_the_device_is_no_time_of_a_task(one_device, data, monkeypatch):
+    """The last of six that have it alone waits longer than any of them may take."""
+    one_device.client.register_plugin(false_device(data.parent, meeting=0))
+    monkeypatch.setattr(lateness, "TELL_SECONDS", 0.5)
+    monkeypatch.setattr(lateness, "GRACE_SECONDS", 0.5)
+    wanted = instances(alpha=0.5, seed={"count": 6}, megabytes=4000, pause=0.5)
+    report = run_on(one_device, wanted, data, monkeypatch, seconds=1.0)
+    assert (report.computed, report.failed) == (6, 0)
 
 
 def test_want_of_memory_in_company_is_tried_again_alone(one_device, data, monkeypatch):

@@ -148,7 +148,7 @@ def test_a_rounded_column_does_not_depend_on_the_others_to_the_last_bit(word):
 def test_a_device_gives_the_numbers_of_the_cpu(word, library, monkeypatch):
     """Through the library's call, in several blocks of rows that are no whole tiles."""
     fake, other = library
-    monkeypatch.setattr(lockstep, "GPU_BLOCK", 328)
+    monkeypatch.setattr(lockstep, "GPU_BLOCK", 82)
     answers = []
     for xp in (anp, elsewhere(), other):
         held, matrix, columns, _ = problem(word, xp)

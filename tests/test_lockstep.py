@@ -61,6 +61,15 @@ def test_a_column_does_not_depend_on_the_others_to_the_last_bit(dtype):
         np.testing.assert_array_equal(answer(matrix, columns[:, some], ROWS[some]), whole[:, some])
 
 
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_last_tile_need_not_be_whole(columns):
+    matrix, some = problem(37, np.float64, rows=np.zeros(columns))
+    short = matrix[: lockstep.TILE + 5]
+    filled = np.concatenate([short, np.zeros((lockstep.TILE - 5, 37))])
+    rows = np.array([29, 8, 24])[:columns]
+    np.testing.assert_array_equal(answer(short, some, rows), answer(filled, some, rows))
+
+
 def test_another_array_namespace_gives_the_same_numbers():
     rows = np.minimum(ROWS, 40)
     rng = np.random.default_rng(2)
@@ -90,13 +99,24 @@ def test_sums_of_a_column_do_not_depend_on_the_others():
 @pytest.mark.parametrize("most", [327, 328, 329])
 def test_a_block_that_ends_inside_a_tile(most, monkeypatch):
     """No block is made of the rest of a tile of which no column sees a row."""
-    monkeypatch.setattr(lockstep, "GPU_BLOCK", 328)
-    rows = np.array([most, 5, 300])
+    monkeypatch.setattr(lockstep, "GPU_BLOCK", 82)  # four of them together
+    rows, xp = np.array([most, 5, 300]), elsewhere()
     matrix, columns = problem(24, np.float64, rows)
-    covered = [block for block, count in lockstep.blocks(rows, 328) if count > 0]
-    assert covered == [block for block, _ in lockstep.blocks(rows, 328)]
-    assert covered[0].start == 0
-    assert most <= covered[-1].stop <= lockstep.whole_tiles(most)
+    blocks = list(lockstep.blocks(rows, *matrix.shape, xp=xp))
+    assert [count for _, count in blocks] == [3, 1][: len(blocks)]
+    assert [block.start for block, _ in blocks] == [0, 328][: len(blocks)]
+    assert most <= blocks[-1][0].stop <= lockstep.whole_tiles(most)
     np.testing.assert_allclose(
-        answer(matrix, columns, rows, elsewhere()), answer(matrix, columns, rows), rtol=1e-12
+        answer(matrix, columns, rows, xp), answer(matrix, columns, rows), atol=1e-10
     )
+
+
+def test_a_tally_adds_up_blocks_of_rows():
+    first, second = np.random.default_rng(4).normal(size=(2, 6, 5))
+    tally = lockstep.Tally(2, 5, elsewhere())
+    tally.add(np.arange(5), (first, second))
+    tally.add(np.array([3, 0]), (first[:, :2], second[:, :2]))
+    want = np.stack([first.sum(axis=0), second.sum(axis=0)])
+    want[:, [3, 0]] += want[:, :2].copy()
+    for _ in range(2):
+        np.testing.assert_allclose(tally.total(), want, rtol=1e-12)

@@ -17,12 +17,17 @@ from solvers.systems.perceptron_storage.dual_active_set import (
     OPTIMAL,
     dual_active_set,
 )
-from solvers.systems.perceptron_storage.enumeration import _count, enumeration
+from solvers.systems.perceptron_storage.enumeration import LOW_BITS, enumeration
+from solvers.systems.perceptron_storage.hypercube import count_solutions
 from solvers.systems.perceptron_storage.max_margin import max_margin
 from solvers.systems.perceptron_storage.outputs import Outputs
 from solvers.systems.perceptron_storage.patterns import patterns, samples_of
 from solvers.systems.perceptron_storage.reinforced_bp import reinforced_bp
 from tests.namespaces import elsewhere
+
+
+def count(rows, kappa, constraint):
+    return count_solutions(rows, kappa=kappa, constraint=constraint, low_bits=LOW_BITS)
 
 
 def columns(length, **values):
@@ -213,23 +218,23 @@ def test_every_solution_is_counted(constraint, dimension, kappa):
     z = np.array(list(itertools.product([-1, 1], repeat=dimension))) @ rows.T
     holds = {"step": z > kappa, "rectangle": np.abs(z) < kappa, "ushape": np.abs(z) > kappa}
     exact = [2**dimension, *np.cumprod(holds[constraint], axis=1).sum(axis=0)]
-    assert _count(rows, kappa, constraint).tolist() == exact
+    assert count(rows, kappa, constraint).tolist() == exact
 
 
 def test_the_walk_restarts_and_divides():
     """Dimension 20 walks 512 high halves: two starts, several threads, one answer."""
     rows = patterns(dimension=20, seed=0, samples=18)
-    whole = _count(rows, 0.0, "step")
+    whole = count(rows, 0.0, "step")
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
     try:
-        assert np.array_equal(_count(rows, 0.0, "step"), whole)
+        assert np.array_equal(count(rows, 0.0, "step"), whole)
     finally:
         numba.set_num_threads(threads)
     # w -> -w at kappa = 0 shows half of the configurations for one pattern
     assert whole[:2].tolist() == [2**20, 2**19]
     # and maps the solutions of (X, kappa) on the complement of those of (-X, -kappa), row one
-    both = _count(rows[:1], 0.7, "step")[1] + _count(-rows[:1], -0.7, "step")[1]
+    both = count(rows[:1], 0.7, "step")[1] + count(-rows[:1], -0.7, "step")[1]
     assert both == 2**20
 
 

@@ -177,6 +177,23 @@ def test_help_imports_nothing_heavy():
     assert answer.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("system", OWN)
+def test_a_system_is_declared_without_what_it_computes_with(system):
+    """To plan needs declarations alone, and takes less time than SciPy and Numba take to import."""
+    heavy = {
+        "numba",
+        *(f"scipy.{n}" for n in ("special", "optimize", "integrate", "stats", "linalg")),
+    }
+    code = (
+        f"import sys; from solvers.contract import load_system; load_system({system!r}); "
+        f"print(sorted({heavy} & set(sys.modules)))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"
+
+
 def test_published_values_have_sources():
     files = sorted((ROOT / "data" / "published").glob("*.csv"))
     assert files

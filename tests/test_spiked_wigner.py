@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
+from phasesweep.batches import cut
 from solvers.contract import Status, load_system
 from solvers.numerics import gfom, priors
 from solvers.systems.spiked_wigner.instance import Instance
 from solvers.systems.spiked_wigner.lanczos import leading
-from tests.demo import solve_all
+from tests.demo import MEMORY, solve_all
+from tests.namespaces import elsewhere
 
 PRIORS = ("rademacher", "gaussian")
 
@@ -203,6 +205,33 @@ def test_lanczos_finds_the_leading_eigenvector(signal):
     assert abs(vectors[:, -1] @ found.vector[:, 0]) == pytest.approx(1, abs=1e-9)
     image = matrix @ found.vector[:, 0] - found.value[0] * found.vector[:, 0]
     assert np.linalg.norm(image) == pytest.approx(found.residual[0], abs=1e-10)
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+@pytest.mark.parametrize(
+    ("method", "start"), [("amp", "spectral"), ("amp", "random"), ("spectral", None)]
+)
+def test_a_signal_does_not_depend_on_the_others_to_the_last_bit(method, start, precision):
+    """Also where some end long before others."""
+    given = {"start": start} if start else {}
+    given |= {"prior": "rademacher", "dimension": 203, "seed": 0, "precision": precision}
+    runs = points(method, signal=[2.5, 0.4, 1.05, 1.0, 1.6], **given)
+    together = solve_all(runs)
+    assert len(set(together["steps"])) > 2
+    for i in range(len(runs)):
+        alone = solve_all(runs.take(np.array([i])))
+        for name in (*runs.method.gives, "residual", "steps"):
+            np.testing.assert_array_equal(alone[name][0], together[name][i])
+
+
+@pytest.mark.parametrize("method", ["amp", "spectral"])
+def test_another_array_namespace_gives_the_same_numbers(method):
+    given = {"signal": [0.8, 1.5], "prior": "gaussian", "dimension": 60, "seed": 0}
+    (batch,) = cut(points(method, **given), memory=MEMORY)
+    declared = load_system("spiked_wigner").methods[method]
+    here, there = (declared(2, batch.values, xp=xp) for xp in (np, elsewhere()))
+    for name in declared.gives:
+        np.testing.assert_allclose(there[name], here[name], rtol=1e-6, atol=1e-9)
 
 
 def test_the_noise_is_of_the_orthogonal_ensemble():

@@ -4,21 +4,23 @@ numba keeps what it compiled, and looks at the file of a function alone to see w
 holds: a function that calls a compiled one of another file would go on with its old numbers after
 an upgrade. Here what is kept lies in a folder named after the content of all files of compiled
 code, so that a change of one compiles all of them anew.
+
+numba itself is imported, and a function compiled or found, when it is first called, or first called
+by another: declarations are read far more often than anything is computed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property, update_wrapper
 from pathlib import Path
 from typing import Any
 
-import numba
-
 _ROOT = Path(__file__).parents[1]
-_SETTINGS = vars(numba.config)
+_one_at_a_time = threading.RLock()
 
 
 def jit(function: Callable | None = None, **options: Any) -> Any:
@@ -26,19 +28,44 @@ def jit(function: Callable | None = None, **options: Any) -> Any:
 
     `options` are further ones of numba, such as `fastmath`; a decorator with or without them.
     """
-    if function is None:
-        return lambda function: jit(function, **options)
-    given, _SETTINGS["CACHE_DIR"] = _SETTINGS["CACHE_DIR"], str(folder())
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
-    finally:
-        _SETTINGS["CACHE_DIR"] = given
+    return Compiled(function, options) if function else lambda function: jit(function, **options)
+
+
+class Compiled:
+    """A function that numba gets when it is first used; it has all the attributes of numba's."""
+
+    def __init__(self, function: Callable, options: dict[str, Any]) -> None:
+        self._given = function, options
+        update_wrapper(self, function)
+
+    @cached_property
+    def _function(self) -> Any:
+        import numba
+
+        function, options = self._given
+        with _one_at_a_time:
+            settings = vars(numba.config)
+            given, settings["CACHE_DIR"] = settings["CACHE_DIR"], str(folder())
+            try:
+                return numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+            finally:
+                settings["CACHE_DIR"] = given
+
+    def __call__(self, *values: Any) -> Any:
+        """What numba's function answers."""
+        return self._function(*values)
+
+    def __getattr__(self, name: str) -> Any:
+        """Compiled callers ask for `_numba_type_`, which is that of numba's function."""
+        return getattr(self._function, name)
 
 
 @cache
 def folder() -> Path:
     """Where it is kept: in NUMBA_CACHE_DIR, in the package, or with the caches of the user."""
-    given = _SETTINGS["CACHE_DIR"]
+    import numba
+
+    given = vars(numba.config)["CACHE_DIR"]
     parent = Path(given) if given else _ROOT / "__pycache__"
     if not given and not os.access(parent if parent.exists() else _ROOT, os.W_OK):
         parent = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "phasesweep"

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erfcx, log_ndtr
+import scipy
 
 Array = npt.NDArray[Any]
 
@@ -35,7 +35,7 @@ def density(x: npt.ArrayLike) -> Array:
 
 def log_tail(x: npt.ArrayLike) -> Array:
     """log H(x), accurate for every x: -x^2/2 - log(x sqrt(2 pi)) far right, -H(-x) far left."""
-    return np.asarray(log_ndtr(-np.asarray(x, dtype=float)), dtype=float)
+    return np.asarray(scipy.special.log_ndtr(-np.asarray(x, dtype=float)), dtype=float)
 
 
 def hazard(x: npt.ArrayLike) -> Array:
@@ -44,7 +44,9 @@ def hazard(x: npt.ArrayLike) -> Array:
     Goes like x + 1/x - 2/x^3 far right and like phi(x) far left (0 below x = -37.7). The variance
     of a Gaussian cut at x follows from it: -d^2 log H/dx^2 = hazard (hazard - x).
     """
-    return np.asarray(_SQRT2 / math.sqrt(math.pi) / erfcx(np.asarray(x, dtype=float) / _SQRT2))
+    return np.asarray(
+        _SQRT2 / math.sqrt(math.pi) / scipy.special.erfcx(np.asarray(x, dtype=float) / _SQRT2)
+    )
 
 
 _FRACTION_FROM = 1.5

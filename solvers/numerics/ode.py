@@ -31,18 +31,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.integrate import DOP853
+import scipy
 
 from solvers.contract import Status
 from solvers.numerics.compiled import jit
 
-_A = np.ascontiguousarray(DOP853.A)
-_B = np.ascontiguousarray(DOP853.B)
-_C = np.ascontiguousarray(DOP853.C)
-_E3 = np.ascontiguousarray(DOP853.E3)
-_E5 = np.ascontiguousarray(DOP853.E5)
-_STAGES = len(_B)
-
+_STAGES = 12
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
 _EXPONENT = -1.0 / 8.0
 
@@ -130,6 +124,7 @@ def integrate(
     finite at the start, diverged when a component passes `bound` or no step from the last state
     gives finite numbers; the time of that state is the last entry of its row of `times`.
     """
+    pair = scipy.integrate.DOP853
     points, components = start.shape
     times = np.asarray(times, dtype=float)
     states = np.empty((points, len(times), components))
@@ -179,12 +174,12 @@ def integrate(
         with np.errstate(all="ignore"):
             slopes[0] = slope
             for s in range(1, _STAGES):
-                _advance(trial, y, taken, slopes, _A[s], s)
-                slopes[s] = drift(index, t + _C[s] * taken, trial)
+                _advance(trial, y, taken, slopes, pair.A[s], s)
+                slopes[s] = drift(index, t + pair.C[s] * taken, trial)
             new = np.empty_like(y)
-            _advance(new, y, taken, slopes, _B, _STAGES)
+            _advance(new, y, taken, slopes, pair.B, _STAGES)
             slopes[_STAGES] = drift(index, t + taken, new)
-            _local_error(error, y, new, taken, slopes, _E3, _E5, floor)
+            _local_error(error, y, new, taken, slopes, pair.E3, pair.E5, floor)
             error /= extent
             ratio = error / tolerance[index]
             factor = np.clip(_SAFETY * ratio**_EXPONENT, _SHRINK, grow)

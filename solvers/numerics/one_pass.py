@@ -45,10 +45,10 @@ def read(
 ) -> tuple[np.ndarray, np.ndarray]:
     """X^T g, shape (dimension, len(points)), and sums over the samples, shape (3, len(points)).
 
-    `design` (rows, dimension); `labels`, `output` (rows, all points), where `output`, g of the
-    iteration before, is overwritten for `points`; `mean` (dimension, len(points)); `samples`,
-    `variance`, `noise` and `margin`, zero if not given, (len(points),). The sums are those of -∂g,
-    |∂g| and (∂g)², in double precision.
+    `design` (whole tiles of rows, dimension); `labels`, `output` (rows, all points), where
+    `output`, g of the iteration before, is overwritten for `points`; `mean` (dimension,
+    len(points)); `samples`, `variance`, `noise` and `margin`, zero if not given, (len(points),).
+    The sums are those of -∂g, |∂g| and (∂g)², in double precision.
     """
     order = np.argsort(-samples, kind="stable")
     total = np.zeros((up(len(points)), design.shape[1]), dtype=np.float32)

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 import array_api_compat
-import scipy.special
+import scipy
 
 
 def special(xp: Any) -> Any:

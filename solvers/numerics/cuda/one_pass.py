@@ -21,7 +21,6 @@ labels in single precision (in half):
     launches                  29 (43)             3 (5)
     arrays                    58 (66)             5 (6.5)
     copies to the device      4                   0
-    waits of the host         1                   0
 
 Beside the products there is one launch for the responses and, in half, one that rounds the factors
 and one that adds up what was multiplied. Sums of chunks, 24 bytes for `CHUNK` numbers of a column,
@@ -31,7 +30,7 @@ are a tenth of an array more.
 be (in brackets: one that is recorded):
 
                               array operations       here
-    waits of the host         a block + 1 (+ 1, 2)   2 (+ 1)
+    transfers to the host     a block + 1 (+ 1, 2)   2 (+ 1)
     copies to the device      4 a block + 8 (+ 1)    4 (+ 1)
     other launches            some 45 (+ 20)         15 (+ 5)
 
@@ -51,7 +50,7 @@ which is their time for 64 columns; for 512 they take 1.1 ms. An array has 2.1 M
     512 columns               0.52 ms             0.12 ms
 
 where the array operations take as long as 43 launches at least, some 0.3 ms if the interpreter asks
-for one every 8 μs, and wait for the host besides.
+for one every 8 μs.
 """
 
 from __future__ import annotations
@@ -107,7 +106,7 @@ def read(
     given = xp.asarray(np.stack([np.asarray(column)[order] for column in columns]), dtype=real)
     index = np.stack([order, points[order], samples[order], np.argsort(order)])
     index = xp.asarray(index.astype(np.int64))
-    blocks = list(lockstep.blocks(samples, lockstep.GPU_BLOCK))
+    blocks = list(lockstep.blocks(samples, *design.shape, xp=xp))
 
     lowered, sizes = transposed(mean, index[1 if whole else 0], count, xp)
     lowered, undo = (lowered, None) if held.plain else lower(lowered, sizes, held, xp, by_rows=True)

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from solvers.numerics.gfom.iteration import Block, Past, Update
 
 Array = Any
@@ -25,7 +27,9 @@ class Rows:
 
     `weights` (points or 1, 1 or replicates, rows, 1) sum to one over the rows. Iterates and values
     are kept by the position of the update that made them; `memory` says whether iterates carry the
-    memory terms, in their values (`add`) and so in their derivatives.
+    memory terms, in their values (`add`) and so in their derivatives. `counts` (points,), of
+    instances: point p has the first counts[p] rows, and sums stop there, so that they do not depend
+    on how many rows other points have, to the last bit.
     """
 
     def __init__(
@@ -39,7 +43,9 @@ class Rows:
         xp: Any,
         memory: bool,
         derivatives: bool = True,
+        counts: np.ndarray | None = None,
     ) -> None:
+        self.counts = counts
         self.block, self.side, self.weights, self.mean = block, side, weights, mean
         self.columns, self.xp = columns, xp
         self.memory, self.derivatives = memory, derivatives
@@ -109,17 +115,34 @@ class Rows:
 
     def average(self, values: Array) -> Array:
         """Weighted mean over rows of values (..., rows, columns): shape (..., 1, columns)."""
-        return self.xp.sum(self.weights * values, axis=-2, keepdims=True)
+        return self._sum(self.weights * values)
 
     def average_slope(self, slope: Array) -> Array:
         """Weighted mean over rows of derivatives: shape (..., 1, columns, columns)."""
-        return self.xp.sum(self.weights[..., None] * slope, axis=-3, keepdims=True)
+        return self._sum(self.weights[..., None] * slope)
 
     def product_moment(self, first: Array, second: Array) -> Array:
         """E first second^T: shape (..., columns, columns)."""
         xp = self.xp
         weighted, second = xp.broadcast_arrays(self.weights * first, second)
-        return xp.matrix_transpose(weighted) @ second
+        if self.counts is None:
+            return xp.matrix_transpose(weighted) @ second
+        pairs = [
+            xp.matrix_transpose(weighted[p, :, :count]) @ second[p, :, :count]
+            for p, count in enumerate(self.counts)
+        ]
+        return xp.stack(pairs)
+
+    def _sum(self, values: Array) -> Array:
+        """Sum over the rows, which keep an axis of length 1."""
+        xp = self.xp
+        if self.counts is None:
+            return xp.sum(values, axis=2, keepdims=True)
+        parts = [
+            xp.sum(values[p, :, :count], axis=1, keepdims=True)
+            for p, count in enumerate(self.counts)
+        ]
+        return xp.stack(parts)
 
     def _shaped(self, values: Any) -> Array:
         """As an array with four axes and `columns` columns."""

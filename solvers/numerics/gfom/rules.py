@@ -22,8 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import qmc
+import scipy
 
 from solvers.numerics.gfom.iteration import Atoms, Normal
 
@@ -76,8 +75,10 @@ class Paths:
         copies = []
         for replicate in range(self.replicates):
             generator = np.random.default_rng([self.seed, replicate])
-            sobol = qmc.Sobol(max(dimensions, 1), scramble=True, rng=generator)
-            normals = ndtri(np.clip(sobol.random_base2(power), 2.0**-40, 1 - 2.0**-40))
+            sobol = scipy.stats.qmc.Sobol(max(dimensions, 1), scramble=True, rng=generator)
+            normals = scipy.special.ndtri(
+                np.clip(sobol.random_base2(power), 2.0**-40, 1 - 2.0**-40)
+            )
             normals -= normals.mean(axis=0)
             # Whitened by the inverse Cholesky factor: column k is changed by earlier ones alone.
             factor = np.linalg.cholesky(normals.T @ normals / number)

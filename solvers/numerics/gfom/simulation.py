@@ -8,6 +8,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from solvers.numerics import lockstep, one_way
 from solvers.numerics.gfom.iteration import Atoms, Iteration, Normal, Past
 from solvers.numerics.gfom.rows import Rows
 from solvers.numerics.random import Stream
@@ -73,7 +74,8 @@ def simulate(
     """Run an iteration on the instance of (system, seed, dimension).
 
     All points advance in lockstep on one matrix, their iterates side by side in one product; in the
-    rectangular case point p sees the first round(alpha_p·dimension) rows of it. Where the memory is
+    rectangular case point p sees the first round(alpha_p·dimension) rows of it. On a CPU the
+    numbers of a point do not depend on the other points, to the last bit. Where the memory is
     subtracted its coefficients are those measured on the instance: averages over rows of the total
     derivatives. `xp` and `dtype` choose the array namespace and precision.
     """
@@ -95,7 +97,7 @@ def simulate(
         share = there / counts[name][:, None, None, None]
         weights[name] = xp.asarray(share, dtype=dtype)
     if rectangular:
-        tall = int(counts["rows"].max())
+        tall = lockstep.whole_tiles(int(counts["rows"].max()))
         matrix = design(stream=stream("matrix"), rows=tall, dimension=dimension, xp=xp, dtype=dtype)
     else:
         matrix = goe(stream=stream("matrix"), dimension=dimension, xp=xp, dtype=dtype)
@@ -114,6 +116,7 @@ def simulate(
             xp=xp,
             memory=False,
             derivatives=iteration.subtract_memory,
+            counts=counts[name] if array_api_compat.is_numpy_namespace(xp) else None,
         )
         for name, block in iteration.blocks.items()
     }
@@ -130,20 +133,32 @@ def simulate(
             size = xp.reshape(size, (points, 1, 1, 1, 1))
             slopes = source.slope[position]
             coefficients = {s: size * source.average_slope(d) for s, d in slopes.items()}
-        if rectangular and update.reads == "rows":
-            value = xp.where(source.weights > 0, value, xp.zeros_like(value[..., :1, :1]))
-        transposed = rectangular and update.reads == "rows"
-        product = _product(matrix.T if transposed else matrix, value, points, q, xp)
+        seen = counts["rows"] if rectangular else counts["sites"]
+        product = _product(matrix, value, rectangular and update.reads == "rows", seen, q, xp)
         target.add(position, update, product, coefficients, -1.0)
     return Run(iteration, rows, counts.get("rows", np.full(points, dimension)) / dimension)
 
 
-def _product(matrix: Array, value: Array, points: int, q: int, xp: Any) -> Array:
-    """matrix·value for all points in one product: (points, 1, rows, q)."""
-    value = xp.broadcast_to(value, (points, 1, matrix.shape[1], q))
-    flat = xp.reshape(xp.permute_dims(value[:, 0], (1, 0, 2)), (matrix.shape[1], points * q))
-    answer = xp.reshape(matrix @ flat, (matrix.shape[0], points, q))
-    return xp.permute_dims(answer, (1, 0, 2))[:, None]
+def _product(
+    matrix: Array, value: Array, transposed: bool, seen: np.ndarray, q: int, xp: Any
+) -> Array:
+    """X·value or X^T·value in one reading of the matrix, (points, 1, rows, q), contiguous.
+
+    `seen` (points,): rows of the matrix that a point has; `value` is cut to them before X^T.
+    """
+    points, size = len(seen), value.shape[-2]
+    value = xp.permute_dims(xp.broadcast_to(value, (points, 1, size, q))[:, 0], (1, 0, 2))
+    flat, rows = xp.reshape(value, (size, points * q)), np.repeat(seen, q)
+    if transposed:
+        padded = xp.zeros((matrix.shape[0], points * q), dtype=flat.dtype)
+        there = xp.arange(size)[:, None] < xp.asarray(rows)
+        padded[:size, :] = xp.where(there, flat, xp.zeros_like(flat))
+        product = one_way.backward(matrix, padded, rows, xp=xp)
+    else:
+        product = one_way.forward(matrix, flat, rows, xp=xp)[: int(seen.max()), :]
+    answer = xp.empty((points, 1, product.shape[0], q), dtype=product.dtype)
+    answer[:, 0] = xp.permute_dims(xp.reshape(product, (-1, points, q)), (1, 0, 2))
+    return answer
 
 
 def _side(stream: Stream, law: Normal | Atoms, rows: int, xp: Any, dtype: Any) -> Array:

@@ -26,13 +26,21 @@ from solvers.numerics.lockstep import device
 from solvers.numerics.lockstep.held import PLAIN, Held
 from solvers.numerics.lockstep.thin import TILE, dots, padded, sums, up
 
-CPU_BLOCK, GPU_BLOCK = 40 * TILE, 8192
-"""Rows that are answered together: few calls, and on a CPU a part of the third-level cache.
+CPU_BLOCK = 40 * TILE
+"""Rows that are answered together: few calls, and a part of the third-level cache."""
 
-A device reads a block of 40,000 columns twice in about as long as it takes to start its answers,
-some dozens of small kernels; a dozen temporary arrays of such a block and 512 points take 200 MB;
-and in a nested grid of alphas a column is answered for half a block of rows too many.
-"""
+GPU_BLOCK = 8192
+"""At least, and four times as many at most, on a device: a block is read twice in about the time
+that it takes to start its answers, some dozens of small kernels, if it has 2^28 entries. Longer
+blocks would answer the columns of a nested grid of alphas for more rows than they see, by half a
+block, and hold more temporary arrays: 100 MB for a dozen of 32,768 rows and 64 points."""
+
+_GPU_ENTRIES = 2**28
+
+
+def device_block(dimension: Any) -> Any:
+    """Rows that a device answers together, of a matrix with so many columns (or of several)."""
+    return device.up(np.clip(_GPU_ENTRIES // dimension, GPU_BLOCK, 4 * GPU_BLOCK))
 
 
 def whole_tiles(rows: int) -> int:
@@ -40,12 +48,20 @@ def whole_tiles(rows: int) -> int:
     return TILE * -(-rows // TILE)
 
 
-def blocks(rows: np.ndarray, block: int) -> Iterator[tuple[slice, int]]:
-    """Blocks of rows that some column sees, to the end of a tile, and how many columns see any."""
+def blocks(
+    rows: np.ndarray, height: int, dimension: int, *, xp: Any
+) -> Iterator[tuple[slice, int]]:
+    """Blocks of rows that some column sees, and how many columns see any row of each.
+
+    `rows` as in `products`, for a matrix (height, dimension). The last ends where a tile does.
+    """
     most = int(rows.max(initial=0))
+    end = min(whole_tiles(most), height)
+    block = CPU_BLOCK
+    if not array_api_compat.is_numpy_namespace(xp):
+        block = int(device_block(dimension))
     for start in range(0, most, block):
-        stop = min(start + block, whole_tiles(most))
-        yield slice(start, stop), int(np.count_nonzero(rows > start))
+        yield slice(start, min(start + block, end)), int(np.count_nonzero(rows > start))
 
 
 def products(
@@ -59,7 +75,7 @@ def products(
 ) -> Iterator[tuple[slice, np.ndarray, Any]]:
     """Blocks of matrix·columns, in one reading of the matrix.
 
-    `matrix` (whole tiles of rows, dimension), `columns` (dimension, n), `rows` (n,) on the host:
+    `matrix` (rows, dimension), `columns` (dimension, n), `rows` (n,) on the host:
     how many rows each column sees. `held`: how the matrix is held, and what its columns are rounded
     to, unless the products are to be `accurate`. Yields the rows of a block, which columns see any
     of them (host positions, most rows first), and their products (rows of the block, those
@@ -72,7 +88,7 @@ def products(
     else:
         sorted_columns = device.padded(columns.T[xp.asarray(order), :], xp)
     parts, undo = held.lower(sorted_columns, xp, accurate=accurate)
-    for block, count in blocks(rows, CPU_BLOCK if numpy else GPU_BLOCK):
+    for block, count in blocks(rows, *matrix.shape, xp=xp):
         part = matrix[block]
         if numpy:
             some = parts[0][: up(count)]
@@ -131,10 +147,34 @@ def column_sums(array: Any, xp: Any) -> np.ndarray:
 
 def all_column_sums(arrays: Iterable[Any], xp: Any) -> np.ndarray:
     """`column_sums` of several arrays of as many columns, in one transfer: (arrays, columns)."""
+    return np.asarray(array_api_compat.to_device(_sums(arrays, xp), "cpu"))
+
+
+class Tally:
+    """`column_sums` of blocks of rows, added up; a device is not waited for between the blocks."""
+
+    def __init__(self, kinds: int, points: int, xp: Any) -> None:
+        self._total, self._xp = np.zeros((kinds, points)), xp
+        self._parts: list[tuple[np.ndarray, Any]] = []
+
+    def add(self, which: np.ndarray, arrays: Iterable[Any]) -> None:
+        """A block: one array of each kind, with a column for each of the points `which`."""
+        self._parts.append((which, _sums(arrays, self._xp)))
+
+    def total(self) -> np.ndarray:
+        """The sums so far, on the host, shape (kinds, points)."""
+        for which, sums_ in self._parts:
+            self._total[:, which] += np.asarray(array_api_compat.to_device(sums_, "cpu"))
+        self._parts.clear()
+        return self._total
+
+
+def _sums(arrays: Iterable[Any], xp: Any) -> Any:
+    """`all_column_sums`, where the arrays are."""
     answers = []
     for array in arrays:
         count = array.shape[1]
         padded = xp.zeros((array.shape[0], count + 1), dtype=xp.float64)
         padded[:, :count] = array
         answers.append(xp.sum(padded, axis=0)[:count])
-    return np.asarray(array_api_compat.to_device(xp.stack(answers), "cpu"))
+    return xp.stack(answers)

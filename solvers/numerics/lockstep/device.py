@@ -28,7 +28,7 @@ _COMPUTE_32F, _COMPUTE_64F, _COMPUTE_32F_FAST_TF32 = 68, 70, 77
 _DEFAULT_ALGORITHM = -1
 
 
-def up(count: int) -> int:
+def up(count: Any) -> Any:
     """`count`, rounded up to a multiple of `LANES`."""
     return LANES * -(-count // LANES)
 

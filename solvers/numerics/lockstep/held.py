@@ -67,12 +67,13 @@ class Held:
         return xp.float16 if small else dtype
 
     def hold(self, x: Any, xp: Any) -> Any:
-        """`x`, in single precision, rounded to the format and in its storage."""
+        """`x`, in single precision or rounded, in the format and in its storage."""
         if self.plain:
             return x
         if self.word == "tf32":
             return round_to_tf32(x, xp)
-        return xp.astype(xp.astype(x, xp.float16), self.dtype(xp.float32, xp), copy=False)
+        small = xp.astype(x, xp.float16, copy=False)
+        return xp.astype(small, self.dtype(xp.float32, xp), copy=False)
 
     def lower(
         self, columns: Any, xp: Any, *, accurate: bool = False

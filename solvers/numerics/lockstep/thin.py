@@ -16,8 +16,8 @@ import numpy as np
 from solvers.numerics.compiled import jit
 
 TILE = 24
-"""Rows that stay in the second-level cache while all columns pass over them: a matrix must have a
-multiple of them."""
+"""Rows that stay in the second-level cache while all columns pass over them; what is missing of a
+last tile is filled up with zeros in a copy."""
 
 LANES = 4
 """Columns that a kernel takes at a time, unless there is one only."""
@@ -41,24 +41,51 @@ def padded(rows: np.ndarray) -> np.ndarray:
 
 @_jit
 def dots(matrix, columns, product):
-    """product[r, c] = matrix[r] · columns[c]; matrix (whole tiles, dimension)."""
+    """product[r, c] = matrix[r] · columns[c]; matrix (rows, dimension)."""
     for first in range(0, len(matrix), TILE):
         tile, some = matrix[first : first + TILE], product[first : first + TILE]
-        if len(columns) == 1:
-            _lone_dots(tile, columns[0], some)
+        if len(tile) == TILE:
+            _tile_dots(tile, columns, some)
         else:
-            _dots(tile, columns, some)
+            room = np.empty((TILE, len(columns)), matrix.dtype)
+            _tile_dots(_filled(tile), columns, room)
+            some[:] = room[: len(tile)]
 
 
 @_jit
 def sums(matrix, factors, total):
-    """total[c] += Σ_r factors[c, r] matrix[r]; `factors` (columns, rows), whole tiles of rows."""
+    """total[c] += Σ_r factors[c, r] matrix[r]; `factors` (columns, rows)."""
     for first in range(0, len(matrix), TILE):
         tile, some = matrix[first : first + TILE], factors[:, first : first + TILE]
-        if len(factors) == 1:
-            _lone_sums(tile, some[0], total[0])
+        if len(tile) == TILE:
+            _tile_sums(tile, some, total)
         else:
-            _sums(tile, some, total)
+            room = np.zeros((len(factors), TILE), matrix.dtype)
+            room[:, : len(tile)] = some
+            _tile_sums(_filled(tile), room[:, :], total)
+
+
+@_jit
+def _filled(tile):
+    whole = np.zeros((TILE, tile.shape[1]), tile.dtype)
+    whole[: len(tile)] = tile
+    return whole
+
+
+@_jit
+def _tile_dots(tile, columns, product):
+    if len(columns) == 1:
+        _lone_dots(tile, columns[0], product)
+    else:
+        _dots(tile, columns, product)
+
+
+@_jit
+def _tile_sums(tile, factors, total):
+    if len(factors) == 1:
+        _lone_sums(tile, factors[0], total[0])
+    else:
+        _sums(tile, factors, total)
 
 
 @_reducing

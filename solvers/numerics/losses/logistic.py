@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, wrightomega
+import scipy
 
 LABELS = "sign"
 
@@ -49,8 +49,8 @@ def force(*, label: Any, omega: Any, variance: Any) -> tuple[Any, Any]:
     """g = y f(p) and ℓ''/(1 + V ℓ'')."""
     variance = np.asarray(variance, dtype=float)
     margin = _proximal_margin(np.multiply(label, omega), variance)
-    pull = expit(-margin)
-    curvature = pull * expit(margin)
+    pull = scipy.special.expit(-margin)
+    curvature = pull * scipy.special.expit(margin)
     return label * pull, curvature / (1.0 + variance * curvature)
 
 
@@ -58,7 +58,9 @@ def proximal(*, label: Any, omega: Any, variance: Any) -> tuple[Any, Any]:
     """y p, and 1/(1 + V ℓ'')."""
     variance = np.asarray(variance, dtype=float)
     margin = _proximal_margin(np.multiply(label, omega), variance)
-    return label * margin, 1.0 / (1.0 + variance * expit(margin) * expit(-margin))
+    return label * margin, 1.0 / (
+        1.0 + variance * scipy.special.expit(margin) * scipy.special.expit(-margin)
+    )
 
 
 def landmarks(*, variance: Any) -> list[tuple[Any, Any]]:
@@ -73,9 +75,9 @@ def _proximal_margin(u: Any, variance: Any) -> np.ndarray:
     mirrored = u < -0.5 * variance
     u = np.where(mirrored, -(u + variance), u)
     with np.errstate(divide="ignore"):
-        p = u + wrightomega(np.log(0.5 * variance) - u)
+        p = u + scipy.special.wrightomega(np.log(0.5 * variance) - u)
     for _ in range(_STEPS):
-        pull = expit(-p)
+        pull = scipy.special.expit(-p)
         curvature = variance * pull * (1.0 - pull)
         slope = 1.0 + curvature
         newton = (p - u - variance * pull) / slope

@@ -15,9 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.linalg import solve_triangular
-from scipy.special import ndtri
-from scipy.stats import qmc
+import scipy
 
 from solvers.systems.dmft_two_layer.jumps import Jumps
 from solvers.systems.dmft_two_layer.units import value, value_slope_bend
@@ -25,6 +23,8 @@ from solvers.systems.dmft_two_layer.weights import Averages, Setting, Weights
 
 NET_GAIN = 0.1
 """Variance of an average over the net, in units of that over independent points (measured)."""
+MOST_NORMALS = 21_201
+"""Dimensions of SciPy's Sobol net; a number, since points are checked where nothing is solved."""
 _PIVOT = 1e-12
 """A direction whose conditional variance is below this share of its variance is not a new one."""
 
@@ -48,10 +48,10 @@ def check_paths(
     if activation == "linear":
         return
     needed = normals_needed(width=width, teacher_width=teacher_width, steps=steps)
-    if needed > qmc.Sobol.MAXDIM:
+    if needed > MOST_NORMALS:
         raise ValueError(
             f"width={width} and steps={steps} need {needed} normals a path; at most "
-            f"{qmc.Sobol.MAXDIM} are possible; take fewer steps"
+            f"{MOST_NORMALS} are possible; take fewer steps"
         )
     least = 1 << (2 * needed - 1).bit_length()
     if paths & (paths - 1) or paths < least:
@@ -74,13 +74,13 @@ def inputs(setting: Setting, paths: int, scramble: int, index: int) -> tuple[Any
         width=setting.width, teacher_width=setting.teacher_width, steps=setting.steps
     )
     random = np.random.default_rng([scramble, index])
-    net = qmc.Sobol(count, scramble=True, rng=random)
+    net = scipy.stats.qmc.Sobol(count, scramble=True, rng=random)
     points = net.random(paths).T
     spacing = 2.0**-net.bits
-    normals = ndtri(points + 0.5 * spacing)
+    normals = scipy.special.ndtri(points + 0.5 * spacing)
     normals -= normals.mean(axis=1, keepdims=True)
     lower = np.linalg.cholesky(normals @ normals.T / paths)
-    normals = solve_triangular(lower, normals, lower=True, overwrite_b=True)
+    normals = scipy.linalg.solve_triangular(lower, normals, lower=True, overwrite_b=True)
     signs = 2.0 * random.integers(0, 2, (setting.steps + 1, setting.width, paths)) - 1.0
     return normals, signs
 

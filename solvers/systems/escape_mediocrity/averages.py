@@ -33,7 +33,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import digamma, gammaincinv
+import scipy
 
 from solvers.numerics.random import Stream
 from solvers.systems.escape_mediocrity.starts import SYSTEM
@@ -56,7 +56,9 @@ def _beta_rule(dimension: int) -> tuple[np.ndarray, np.ndarray]:
 def mean_log_overlap(width: int, dimension: int) -> float:
     """E log μ."""
     if width == 1:
-        return float(digamma(0.5) - digamma(0.5 * dimension) + np.log(dimension))
+        return float(
+            scipy.special.digamma(0.5) - scipy.special.digamma(0.5 * dimension) + np.log(dimension)
+        )
     y, weights = _beta_rule(dimension)
     scaled = dimension * np.exp(-np.logaddexp(0.0, -y))
     # From where both exponentials are 1 - p s, to where φ^p ~ s^(-p/2) has fallen below 1e-17.
@@ -91,7 +93,9 @@ def draw_starts(width: int, dimension: int, draws: int) -> tuple[np.ndarray, np.
         )
         lower *= np.arange(columns + 1) < np.arange(1, width + 1)[:, None]
         chance = uniform.uniforms(start, stop, width)[:, : len(own)]
-        lower[:, own - 1, own] = np.sqrt(2.0 * gammaincinv(0.5 * (dimension - own), chance))
+        lower[:, own - 1, own] = np.sqrt(
+            2.0 * scipy.special.gammaincinv(0.5 * (dimension - own), chance)
+        )
         lower /= np.linalg.norm(lower, axis=2, keepdims=True)
         gram = lower @ lower.transpose(0, 2, 1)
         mu[start:stop] = dimension * np.sum(lower[:, :, 0] ** 2, axis=1)

@@ -17,10 +17,10 @@ import math
 from functools import cache
 
 import numpy as np
+import scipy
 from numpy.polynomial import Polynomial
 from numpy.polynomial.hermite import hermval
 from numpy.polynomial.hermite_e import hermeval
-from scipy.special import expit, ndtr
 
 from solvers.systems.infinite_width.activations import value
 
@@ -37,7 +37,7 @@ def derivatives(name: str, top: int, z: Array) -> list[Array]:
         case "sin":
             rest = [np.sin(z + 0.5 * math.pi * k) for k in orders]
         case "sigmoid":
-            return _by_value(expit(z), (0.0, 1.0, -1.0), top)
+            return _by_value(scipy.special.expit(z), (0.0, 1.0, -1.0), top)
         case "tanh":
             return _by_value(np.tanh(z), (1.0, 0.0, -1.0), top)
         case "softplus":
@@ -50,7 +50,10 @@ def derivatives(name: str, top: int, z: Array) -> list[Array]:
             rest = [(-1) ** (k - 1) * hermval(z, _last(k - 1)) * bell for k in orders]
         case "gelu":
             bell = np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
-            n = [ndtr(z), *((-1) ** (k - 1) * hermeval(z, _last(k - 1)) * bell for k in orders)]
+            n = [
+                scipy.special.ndtr(z),
+                *((-1) ** (k - 1) * hermeval(z, _last(k - 1)) * bell for k in orders),
+            ]
             rest = [z * n[k] + k * n[k - 1] for k in orders]
         case _:
             raise ValueError(name)

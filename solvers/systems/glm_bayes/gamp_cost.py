@@ -1,7 +1,7 @@
 """What a point of `gamp` costs: measured on one core, 16 points of one instance at a time.
 
 Memory of dimension 40,000 and alpha 2: 3.2e9 entries, 12.8 GB in single precision, declared as 13.5
-GB, and 4.8 MB a point: 13.8 GB with 64 points. `half` declares the same, which it needs on a CPU,
+GB, and 5.2 MB a point: 13.8 GB with 64 points. `half` declares the same, which it needs on a CPU,
 where its entries are numbers of single precision; a GPU holds them in 6.4 GB.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from solvers.contract import Cost
+from solvers.numerics.lockstep import device_block
 
 _USUAL = {
     "linear": (60, 20, 1e2),
@@ -35,10 +36,13 @@ def _wide(precision):
 
 
 def _memory(*, alpha, dimension, iterations, precision, **_):
-    """Labels and outputs (samples), messages and their sums (weights), and the record."""
+    """Labels and outputs (samples), a device's block of answers, messages and their sums (weights),
+    and the record."""
     samples = alpha * dimension + 256
+    block = np.minimum(samples, device_block(np.asarray(dimension)))
     weights = 16.0 * _wide(precision) + 80.0
-    return _wide(precision) * 12.0 * samples + weights * dimension + 60.0 * (iterations + 100)
+    answers = _wide(precision) * (12.0 * samples + 48.0 * block)
+    return answers + weights * dimension + 60.0 * (iterations + 100)
 
 
 def _shared_memory(*, alpha, dimension, precision, **_):

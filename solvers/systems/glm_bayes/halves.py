@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from solvers.numerics import one_pass
 from solvers.numerics.cuda import chunks, weights
 from solvers.numerics.cuda import one_pass as cuda_one_pass
-from solvers.numerics.lockstep import all_column_sums
+from solvers.numerics.lockstep import Tally, all_column_sums
 from solvers.systems.glm_bayes.instance import Instance, on_device
 from solvers.systems.glm_bayes.messages import State, squares
 from solvers.systems.glm_bayes.model import Model
@@ -26,6 +25,8 @@ def read(
 
     X^T g is (dimension, len(active)); new g are in `state`.
     """
+    from solvers.numerics import one_pass  # its channels are compiled: heavy
+
     arrays = model.channel, instance.design, instance.labels, state.output
     given = {
         "points": active,
@@ -49,7 +50,7 @@ def read(
 
 def _read(model, instance, state, active, mean, xp, dtype):
     """X^T g and the sums of -∂g, |∂g| and (∂g)² of `active`; `one_pass` in arrays."""
-    moments = np.zeros((3, len(instance.samples)))
+    moments = Tally(3, len(instance.samples), xp)
 
     def respond(rows, group, product):
         given = state.channel_arguments(model, group, xp=xp, dtype=dtype)
@@ -63,11 +64,10 @@ def _read(model, instance, state, active, mean, xp, dtype):
         g = instance.only_asked(rows, group, g, xp=xp)
         state.output[rows, columns] = g
         curvature = xp.astype(instance.only_asked(rows, group, curvature, xp=xp), xp.float64)
-        terms = curvature, xp.abs(curvature), curvature * curvature
-        moments[:, group] += all_column_sums(terms, xp)
+        moments.add(group, (curvature, xp.abs(curvature), curvature * curvature))
         return g
 
-    return instance.read(active, mean, respond, xp=xp), moments[:, active]
+    return instance.read(active, mean, respond, xp=xp), moments.total()[:, active]
 
 
 def advance(

@@ -151,11 +151,12 @@ def _entries(draw, rows, dimension, held, xp, dtype):
     if held.plain and numpy:
         return draw(0, rows, dimension, xp=xp, dtype=dtype)
     width = dimension if numpy else up(dimension)
-    entries = xp.empty((rows, width), dtype=held.dtype(dtype, xp))[:, :dimension]
+    real = held.dtype(dtype, xp)
+    entries = xp.empty((rows, width), dtype=real)[:, :dimension]
     block = max(1, _BLOCK // dimension)
     for start in range(0, rows, block):
         stop = min(start + block, rows)
-        part = draw(start, stop, dimension, xp=xp, dtype=dtype)
+        part = draw(start, stop, dimension, xp=xp, dtype=real)
         entries[start:stop, :] = held.hold(part, xp)
     return entries
 

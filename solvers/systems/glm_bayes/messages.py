@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from solvers.numerics.cuda import chunks, weights
-from solvers.numerics.lockstep import all_column_sums, column_sums
+from solvers.numerics.lockstep import Tally, all_column_sums, column_sums
 from solvers.numerics.random import Stream
 from solvers.systems.glm_bayes.instance import Instance, on_device
 from solvers.systems.glm_bayes.model import INFORMED_SNR, Model
@@ -176,7 +176,7 @@ def measure(
 def _channel_part(model, instance, state, xp, dtype):
     """Σ_μ [log Z(y_μ; ω_μ, V) + (ω_μ - (X·ŵ)_μ)²/(2V)], NaN where it contradicts the labels."""
     everyone = np.arange(len(state.variance))
-    answer = np.zeros(len(everyone))
+    tally = Tally(1, len(everyone), xp)
     for rows, group, product in instance.products(everyone, state.mean, xp=xp):
         given = state.channel_arguments(model, group, xp=xp, dtype=dtype)
         columns = xp.asarray(group)
@@ -186,7 +186,8 @@ def _channel_part(model, instance, state, xp, dtype):
             label=instance.labels[rows, columns], omega=product - shift, xp=xp, **given
         )
         term = instance.only_asked(rows, group, term + 0.5 * shift * output, xp=xp)
-        answer[group] += column_sums(term, xp)
+        tally.add(group, [term])
+    answer = tally.total()[0]
     excluded = np.abs(answer) > _CONTRADICTION * instance.samples
     return np.where(excluded, np.nan, answer)
 

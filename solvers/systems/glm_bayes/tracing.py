@@ -10,8 +10,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize.elementwise import find_minimum, find_root
 
+from solvers.numerics.elementwise import find_minimum, find_root
 from solvers.systems.glm_bayes.curve import Curve, evaluate
 from solvers.systems.glm_bayes.model import Model
 

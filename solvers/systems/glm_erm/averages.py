@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr
+import scipy
 
 CUTOFF = 10.0
 """Integrals are cut at this many standard deviations, where the density is 1e-22."""
@@ -102,7 +102,7 @@ class Law:
         with np.errstate(divide="ignore"):
             scaled.append((0.0, 1.0 / b))
         s, w = ladder_rule(scaled, len(norm))
-        density = np.exp(-0.5 * s * s) * (2.0 / _SQRT2PI) * ndtr(b[:, None] * s)
+        density = np.exp(-0.5 * s * s) * (2.0 / _SQRT2PI) * scipy.special.ndtr(b[:, None] * s)
         return norm[:, None] * s, w * density
 
     def plane_margins(self, marks: Sequence[tuple[Any, Any]]) -> tuple[np.ndarray, np.ndarray]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize.elementwise import find_root
 
 from solvers.axes import Choice
 from solvers.contract import Cost, Status
+from solvers.numerics.elementwise import find_root
 from solvers.systems.glm_erm.declaration import PENALISED, loss_fits_teacher, system
 from solvers.systems.glm_erm.fixed_points import fixed_points, problem_of
 from solvers.systems.glm_erm.path import newton_step

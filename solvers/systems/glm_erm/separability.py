@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from scipy.special import expit, ndtr
+import scipy
 
 from solvers.contract import Cost, Status
 from solvers.numerics.gaussian import density, excess_moments
@@ -14,8 +12,9 @@ from solvers.systems.glm_erm.declaration import system
 
 _CHUNK = 64
 _STEPS = 50
-LINKS: dict[str, tuple[Any, float]] = {"logistic": (expit, 0.378), "probit": (ndtr, 0.636)}
-"""Probability of a positive label, and a lower bound of the minimiser over the signal."""
+LINKS = {"logistic": ("expit", 0.378), "probit": ("ndtr", 0.636)}
+"""Probability of a positive label, a function of SciPy, and a lower bound of the minimiser over the
+signal."""
 
 
 @system.theory(
@@ -69,7 +68,8 @@ def alpha_separable(noise: np.ndarray) -> np.ndarray:
 
 def _threshold(signal: np.ndarray, link: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """h, Newton steps and the last relative step."""
-    function, start = LINKS[link]
+    name, start = LINKS[link]
+    function = getattr(scipy.special, name)
     scale = 1.0 / np.maximum(signal, 1.0)
     v, w = ladder_rule([(0.0, scale)], len(signal))
     w = w * 2.0 * density(v) * function(signal[:, None] * v)
@@ -82,7 +82,7 @@ def _threshold(signal: np.ndarray, link: str) -> tuple[np.ndarray, np.ndarray, n
         x, weight = v[moving], w[moving]
         argument = t[moving, None] * x
         slope = np.sum(weight * x * excess_moments(argument)[0], axis=1)
-        step = slope / np.sum(weight * x * x * ndtr(-argument), axis=1)
+        step = slope / np.sum(weight * x * x * scipy.special.ndtr(-argument), axis=1)
         t[moving] += step
         steps[moving] += 1
         change[moving] = np.abs(step) / t[moving]

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import erf, expit, ndtr
+import scipy
 
 Array = np.ndarray
 _SQRT_2PI = math.sqrt(2.0 * math.pi)
@@ -53,7 +53,7 @@ def value(name: str, z: Array) -> Array:
         case "step":
             return (z > 0).astype(float)
         case "sigmoid":
-            return expit(z)
+            return scipy.special.expit(z)
         case "tanh":
             return np.tanh(z)
         case "sin":
@@ -65,11 +65,11 @@ def value(name: str, z: Array) -> Array:
         case "softplus":
             return np.logaddexp(0.0, z)
         case "swish":
-            return z * expit(z)
+            return z * scipy.special.expit(z)
         case "gelu":
-            return z * ndtr(z)
+            return z * scipy.special.ndtr(z)
         case "erf":
-            return erf(z)
+            return scipy.special.erf(z)
     raise ValueError(name)
 
 
@@ -80,9 +80,9 @@ def slope(name: str, z: Array) -> Array:
         case "step":
             return np.zeros_like(z)
         case "sigmoid":
-            return expit(z) * expit(-z)
+            return scipy.special.expit(z) * scipy.special.expit(-z)
         case "tanh":
-            return 4.0 * expit(2.0 * z) * expit(-2.0 * z)
+            return 4.0 * scipy.special.expit(2.0 * z) * scipy.special.expit(-2.0 * z)
         case "sin":
             return np.cos(z)
         case "linear":
@@ -90,11 +90,11 @@ def slope(name: str, z: Array) -> Array:
         case "relu":
             return (z > 0).astype(float)
         case "softplus":
-            return expit(z)
+            return scipy.special.expit(z)
         case "swish":
-            return expit(z) * (1.0 + z * expit(-z))
+            return scipy.special.expit(z) * (1.0 + z * scipy.special.expit(-z))
         case "gelu":
-            return ndtr(z) + z * np.exp(-0.5 * z * z) / _SQRT_2PI
+            return scipy.special.ndtr(z) + z * np.exp(-0.5 * z * z) / _SQRT_2PI
         case "erf":
             return 2.0 / math.sqrt(math.pi) * np.exp(-z * z)
     raise ValueError(name)
@@ -103,7 +103,7 @@ def slope(name: str, z: Array) -> Array:
 def curvature(name: str, z: Array) -> Array:
     """σ''(z), elementwise, of the activations without a kink."""
     z = np.asarray(z, dtype=float)
-    s, t = expit(z), expit(-z)
+    s, t = scipy.special.expit(z), scipy.special.expit(-z)
     match name:
         case "sigmoid":
             return s * t * (t - s)

@@ -24,7 +24,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 
 from solvers.systems.infinite_width.activations import ACTIVATIONS
 from solvers.systems.infinite_width.averages import bend, growth, pair
@@ -66,7 +66,7 @@ def critical(activation: str) -> Critical:
     turns = np.flatnonzero(np.sign(bends[1:]) != np.sign(bends[:-1]))
     for at in turns:
         kernel = float(
-            brentq(
+            scipy.optimize.brentq(
                 lambda k: float(bend(activation, k)),
                 *variances[at : at + 2],
                 xtol=1e-13,
@@ -134,7 +134,7 @@ def _flow(activation: str, c_b: float, c_w: float, start: float) -> float:
         after = move(there)
         if (after > 0) != up:
             low, high = sorted((here, there))
-            return float(brentq(move, low, high, xtol=1e-300, rtol=1e-14))
+            return float(scipy.optimize.brentq(move, low, high, xtol=1e-300, rtol=1e-14))
         here = there
     return math.inf if up else 0.0
 
@@ -157,4 +157,4 @@ def _correlation(activation: str, c_b: float, c_w: float, kernel: float) -> floa
         gap *= 0.5
         if gap < 1e-13:
             return 1.0
-    return float(brentq(move, 0.0, 1.0 - gap, xtol=1e-15, rtol=1e-14))
+    return float(scipy.optimize.brentq(move, 0.0, 1.0 - gap, xtol=1e-15, rtol=1e-14))

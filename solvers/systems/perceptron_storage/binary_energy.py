@@ -21,8 +21,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import elementwise
 
+from solvers.numerics.elementwise import find_root
 from solvers.numerics.gaussian import Array
 from solvers.systems.perceptron_storage.averages import binary_weight, step_pattern
 from solvers.systems.perceptron_storage.energy import Energy
@@ -93,7 +93,7 @@ def frozen_energy(alpha: Array, kappa: float, *, log_field_c: float, nodes: int)
     high = np.maximum(x[right - 1], x[right]) + _MARGIN
 
     def at_zero_entropy(log_beta: Array, low: Array, high: Array) -> tuple[_Frozen, Array]:
-        root = elementwise.find_root(
+        root = find_root(
             lambda x, y: _state(x, y, kappa, nodes=nodes, reach=reach).entropy,
             (low, high),
             args=(log_beta,),
@@ -104,7 +104,7 @@ def frozen_energy(alpha: Array, kappa: float, *, log_field_c: float, nodes: int)
     def miss(log_beta: Array, target: Array, low: Array, high: Array) -> Array:
         return np.log(at_zero_entropy(log_beta, low, high)[0].alpha) - target
 
-    root = elementwise.find_root(
+    root = find_root(
         miss, (y[right], y[right - 1]), args=(target, low, high), tolerances={"xatol": 1e-12}
     )
     # Next to capacity alpha hardly depends on β, and both ends may miss it by rounding.
@@ -128,7 +128,7 @@ def _curve(
 
     # With the temperature the field grows weaker, or, for kappa < 0, stronger.
     highest = log_field_c + 0.5 if kappa >= 0 else 8.0
-    root = elementwise.find_root(
+    root = find_root(
         entropy,
         (np.full_like(y, log_field_c - 15.0), np.full_like(y, highest)),
         args=(y,),

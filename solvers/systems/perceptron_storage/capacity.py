@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.optimize import elementwise
 
 from solvers.contract import Cost, Status
+from solvers.numerics.elementwise import find_root
 from solvers.numerics.gaussian import CUTOFF, Array, density, excess_moments, graded_rule
 from solvers.systems.perceptron_storage.first_moment import (
     first_moment_capacity,
@@ -124,7 +124,7 @@ def _entropy_vanishes(kappa: Array, nodes: Array) -> tuple[Array, Array, Array, 
 
         table = np.stack([entropy(np.full(len(here), x), kappa[here]) for x in grid], axis=1)
         at = np.argmax(table <= 0, axis=1)
-        root = elementwise.find_root(
+        root = find_root(
             entropy, (grid[at - 1], grid[at]), args=(kappa[here],), tolerances={"xatol": 1e-14}
         )
         found = curve(root.x, kappa[here])

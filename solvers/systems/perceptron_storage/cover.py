@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import betainc
+import scipy
 
 from solvers.axes import Choice, Real
 from solvers.contract import Cost, Status
@@ -52,7 +52,7 @@ def cover(
     samples = np.floor(alpha * dimension + 0.5).astype(np.int64)
     surplus = np.maximum(samples - dimension, 1).astype(float)
     d = dimension.astype(float)
-    lower, upper = betainc(surplus, d, 0.5), betainc(d, surplus, 0.5)
+    lower, upper = scipy.special.betainc(surplus, d, 0.5), scipy.special.betainc(d, surplus, 0.5)
     probability = np.where(lower < 0.5, lower, 1.0 - upper)
     # At n = 2d both are 1/2 up to rounding; the symmetry of the binomial makes it exact.
     probability = np.where(samples == 2 * dimension, 0.5, probability)

@@ -22,9 +22,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import elementwise
-from scipy.special import erf
+import scipy
 
+from solvers.numerics.elementwise import find_root
 from solvers.numerics.gaussian import Array, graded_rule, log_tail
 from solvers.systems.perceptron_storage.first_moment import log_probability, second_moment_shift
 
@@ -60,7 +60,7 @@ def spherical_energy(alpha: Array, kappa: Array, constraint: str, *, nodes: int)
         log_mean = np.log((w * d**2 * np.exp(exponent)).sum(axis=-1)) - 0.5 * nearest**2
         return np.log(sides * alpha / np.sqrt(2.0 * np.pi)) + log_mean
 
-    root = elementwise.find_root(
+    root = find_root(
         given_up,
         (np.full_like(alpha, -60.0), np.log(reach)),
         args=(alpha, edge, reach),
@@ -68,7 +68,7 @@ def spherical_energy(alpha: Array, kappa: Array, constraint: str, *, nodes: int)
     )
     s = np.exp(root.x)
     if constraint == "ushape":
-        beyond = erf((kappa - s) / np.sqrt(2.0))
+        beyond = scipy.special.erf((kappa - s) / np.sqrt(2.0))
     else:
         beyond = sides * np.exp(log_tail(s - edge))
     return Energy(
@@ -92,7 +92,7 @@ def symmetric_binary_energy(alpha: Array, kappa: Array, constraint: str) -> Ener
         return np.log(2.0) + alpha * (np.log(z) + beta * violated / z)
 
     args = (alpha, p, other)
-    root = elementwise.find_root(
+    root = find_root(
         entropy,
         (np.full_like(alpha, -30.0), np.full_like(alpha, 6.5)),
         args=args,

@@ -16,7 +16,7 @@ For |w|² = dimension, h = log(1 - ρ²)/2 and the same local condition holds.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import erf
+import scipy
 
 from solvers.numerics.gaussian import Array, density, log_tail
 
@@ -29,7 +29,7 @@ def log_probability(kappa: Array, constraint: str) -> Array:
         return np.where(kappa > 0, np.log(2.0) + log_tail(np.maximum(kappa, 0.0)), 0.0)
     width = np.maximum(kappa, 0.0)
     with np.errstate(divide="ignore"):
-        narrow = np.log(erf(width / np.sqrt(2.0)))
+        narrow = np.log(scipy.special.erf(width / np.sqrt(2.0)))
     wide = np.log1p(-2.0 * np.exp(log_tail(np.maximum(width, 1.0))))
     return np.where(width > 1.0, wide, narrow)
 

@@ -8,11 +8,6 @@ import numpy as np
 
 from solvers.axes import Choice, Integer, Real
 from solvers.contract import Cost, Status
-from solvers.systems.perceptron_storage.dual_active_set import (
-    EXHAUSTED,
-    OPTIMAL,
-    dual_active_set,
-)
 from solvers.systems.perceptron_storage.model import system
 from solvers.systems.perceptron_storage.patterns import patterns, samples_of
 
@@ -100,6 +95,12 @@ def max_margin(
     still apart. `steps` counts changes of the active set. `residual` is margin_upper_bound
     - max(margin, 0). Without samples the margin is not defined (NaN) and every w is a solution.
     """
+    from solvers.systems.perceptron_storage.dual_active_set import (  # compiled: heavy
+        EXHAUSTED,
+        OPTIMAL,
+        dual_active_set,
+    )
+
     samples = samples_of(alpha=alpha, dimension=dimension)
     rows = patterns(dimension=dimension, seed=seed, samples=int(samples.max(initial=0)))
     points = len(samples)

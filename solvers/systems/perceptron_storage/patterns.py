@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from solvers.numerics.random import Stream
-
 
 def samples_of(*, alpha: np.ndarray, dimension: int) -> np.ndarray:
     """round(alpha·dimension), halves upwards, as int64."""
@@ -22,6 +20,8 @@ def patterns(
     A random label only flips its Gaussian row, which leaves the law of the row as it is: the rows
     drawn are y·x at once. A larger `samples` appends rows.
     """
+    from solvers.numerics.random import Stream  # compiled: heavy
+
     stream = Stream("perceptron_storage", seed, dimension, "design")
     rows = stream.normals(0, samples, dimension, xp=xp, dtype=dtype)
     rows *= float(1.0 / np.sqrt(dimension))

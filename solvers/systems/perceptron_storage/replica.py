@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import elementwise
 
 from solvers.contract import Cost, Status
+from solvers.numerics.elementwise import find_root
 from solvers.numerics.gaussian import Array
 from solvers.systems.perceptron_storage.binary_energy import frozen_energy
 from solvers.systems.perceptron_storage.capacity import FIRST_MOMENT_BELOW, capacity
@@ -212,7 +212,7 @@ def _energy(
 def _field(kappa: float, nodes: int) -> float:
     """log q̂ at the capacity of the binary step."""
     margin = np.array([kappa])
-    root = elementwise.find_root(
+    root = find_root(
         lambda x: binary_curve(x, margin, nodes=nodes).entropy,
         (BINARY_GRID[:1], BINARY_GRID[-1:]),
         tolerances={"xatol": 1e-14},

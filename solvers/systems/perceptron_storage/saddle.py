@@ -30,9 +30,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy.optimize import elementwise
-from scipy.special import expit
+import scipy
 
+from solvers.numerics.elementwise import find_root
 from solvers.numerics.gaussian import Array
 from solvers.systems.perceptron_storage.averages import (
     binary_weight,
@@ -85,7 +85,7 @@ def binary_curve(
 
 def spherical_curve(logit_q: Array, kappa: Array, *, constraint: str, nodes: int) -> Curve:
     """Spherical weights, any constraint, in log(q/(1-q))."""
-    q, v = expit(logit_q), expit(-logit_q)
+    q, v = scipy.special.expit(logit_q), scipy.special.expit(-logit_q)
     if constraint == "step":
         pattern = step_pattern(q=q, v=v, kappa=kappa, nodes=nodes)
     else:
@@ -147,7 +147,7 @@ def solve_curve(
     for number in range(1, int(rank[:, -1].max(initial=0)) + 1):
         here = np.flatnonzero(rank[:, -1] >= number)
         at = np.argmax(rank[here] >= number, axis=1)
-        root = elementwise.find_root(
+        root = find_root(
             miss, (grid[at], grid[at + 1]), args=(alpha[here],), tolerances={"xatol": 1e-14}
         )
         found = blocks(curve, root.x)

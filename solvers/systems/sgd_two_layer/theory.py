@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.integrate import solve_ivp
+import scipy
 
 from solvers.axes import FileContent, Integer
 from solvers.contract import Cost, Status
@@ -162,7 +162,7 @@ def _implicit(
 
         beyond.terminal = True  # type: ignore[attr-defined]
         with np.errstate(all="ignore"):
-            found = solve_ivp(
+            found = scipy.integrate.solve_ivp(
                 one,
                 (0.0, times[-1]),
                 start[point],

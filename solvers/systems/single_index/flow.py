@@ -29,8 +29,7 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.integrate import quad
-from scipy.optimize import minimize_scalar
+import scipy
 
 from solvers.contract import Cost, Status
 from solvers.numerics.ode import integrate
@@ -74,11 +73,13 @@ def time_to(
     grid = np.linspace(low, high, 201)
     slowest = int(np.argmin(speed(grid)))
     near = grid[max(slowest - 1, 0)], grid[min(slowest + 1, 200)]
-    least = minimize_scalar(speed, bounds=near, method="bounded", options={"xatol": 1e-10})
+    least = scipy.optimize.minimize_scalar(
+        speed, bounds=near, method="bounded", options={"xatol": 1e-10}
+    )
     if min(float(least.fun), float(speed(grid)[slowest])) <= 0.0:
         return NEVER
     middle = [v for v in (least.x,) if low < v < high]
-    time, _ = quad(
+    time, _ = scipy.integrate.quad(
         lambda v: 1.0 / float(speed(v)),
         low,
         high,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.integrate import DOP853
-from scipy.optimize import brentq
+import scipy
 
 from solvers.contract import Cost, Status
 from solvers.numerics.random import Stream
@@ -65,7 +64,9 @@ _GIVES = (
 )
 
 
-def _follow(solver: DOP853, times: np.ndarray, level: float, max_steps: int) -> _Path:
+def _follow(
+    solver: scipy.integrate.DOP853, times: np.ndarray, level: float, max_steps: int
+) -> _Path:
     """Overlaps on the way of `solver`, and the times at which |m_11| and |m_22| pass `level`.
 
     What is not reached repeats the last state, with its time.
@@ -89,7 +90,7 @@ def _follow(solver: DOP853, times: np.ndarray, level: float, max_steps: int) -> 
         for unit in np.flatnonzero(np.isnan(path.passed) & (np.abs(now) >= level)):
             between = between or solver.dense_output()
             goal = min(level, abs(between(solver.t)[3 * unit]))  # the same up to rounding
-            path.passed[unit] = brentq(
+            path.passed[unit] = scipy.optimize.brentq(
                 lambda t, unit=unit, between=between, goal=goal: abs(between(t)[3 * unit]) - goal,
                 solver.t_old,
                 solver.t,
@@ -145,7 +146,7 @@ def staircase(
 
         m0 = float(begin[point])
         asked = np.asarray(times) * unit[point]
-        solver = DOP853(
+        solver = scipy.integrate.DOP853(
             right_side,
             0.0,
             np.array([m0, 0.0, 0.0, m0, 0.0]),

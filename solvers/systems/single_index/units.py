@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincinv
+import scipy
 
 from solvers.systems.single_index.links import INFORMATION_EXPONENT
 
@@ -42,7 +42,7 @@ def start_at(chance: Any, dimension: Any, start: str, start_overlap: Any) -> np.
     both = start == "sphere"
     part = np.abs(2.0 * chance - 1.0) if both else chance
     sign = np.where(both & (chance < 0.5), -1.0, 1.0)
-    return sign * np.sqrt(betaincinv(0.5, 0.5 * (d - 1.0), part))
+    return sign * np.sqrt(scipy.special.betaincinv(0.5, 0.5 * (d - 1.0), part))
 
 
 def exponent_of(link: str) -> int:

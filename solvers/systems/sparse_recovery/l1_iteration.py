@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from solvers.numerics.lockstep import all_column_sums, column_sums
+from solvers.numerics.lockstep import Tally, column_sums
 from solvers.systems.glm_bayes.instance import Instance, to_host
 from solvers.systems.glm_bayes.messages import inners
 from solvers.systems.sparse_recovery.certificate import Sums
@@ -76,7 +76,7 @@ def read(instance, state, active, xp):
     onsager = state.share * instance.dimension / np.maximum(instance.samples, 1)
     late = state.primal_dual.on
     memory = np.where(late, state.primal_dual.memory, onsager)
-    dual, miss, work = (np.zeros(points) for _ in range(3))
+    tally = Tally(3, points, xp)
 
     def respond(rows, group, product):
         where = xp.asarray(group)
@@ -87,12 +87,11 @@ def read(instance, state, active, xp):
         )
         z = gain * rest + kept * state.output[rows, where]
         state.output[rows, where] = z
-        terms = all_column_sums((z * z, rest * rest, label * z), xp)
-        for sums, term in zip((dual, miss, work), terms, strict=True):
-            sums[group] += term
+        tally.add(group, (z * z, rest * rest, label * z))
         return z
 
     gathered = instance.read(active, estimate, respond, xp=xp)
+    dual, miss, work = tally.total()
     first = np.isnan(state.dual[active])
     state.labels[active] = np.where(first, dual[active], state.labels[active])
     # gain X^T(y - X ŵ), by linearity.

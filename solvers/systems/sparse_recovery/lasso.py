@@ -29,9 +29,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize.elementwise import find_root
-from scipy.special import ndtri
+import scipy
 
+from solvers.numerics.elementwise import find_root
 from solvers.systems.sparse_recovery.donoho_tanner import weak_threshold
 from solvers.systems.sparse_recovery.soft_threshold import relative_mse, share_active
 
@@ -89,9 +89,9 @@ def calibrated_ratio(tau: Array, alpha: Array, sparsity: Array, regularization: 
     """
     pull = regularization / tau
     with np.errstate(divide="ignore"):
-        crowded = -ndtri(0.5 * np.minimum(alpha, 1.0))
+        crowded = -scipy.special.ndtri(0.5 * np.minimum(alpha, 1.0))
         low = np.maximum(pull / alpha, crowded)
-        calm = -ndtri(0.25 * np.minimum(alpha, 1.0)) * np.hypot(1.0, tau) / tau
+        calm = -scipy.special.ndtri(0.25 * np.minimum(alpha, 1.0)) * np.hypot(1.0, tau) / tau
         high = np.maximum(2.0 * pull / alpha, calm)
     ratio = np.zeros_like(tau)
     some = np.flatnonzero(low > 0)

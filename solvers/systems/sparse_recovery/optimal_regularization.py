@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize.elementwise import find_root
 
 from solvers.contract import Cost, Status
+from solvers.numerics.elementwise import find_root
 from solvers.systems.sparse_recovery.declaration import system
 from solvers.systems.sparse_recovery.donoho_tanner import weak_threshold
 from solvers.systems.sparse_recovery.l1 import observables

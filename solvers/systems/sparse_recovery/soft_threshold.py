@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import erfcx, gammainc, ndtr
+import scipy
 
 from solvers.numerics.gaussian import excess_moments
 
@@ -35,7 +35,7 @@ _ASYMPTOTIC_FROM = 30.0
 def share_active(*, ratio: Array, tau: Array, sparsity: Array) -> Array:
     """Share s of the weights that the threshold θ = ratio·tau leaves non-zero."""
     b = ratio * tau / np.hypot(1.0, tau)
-    return 2.0 * ((1.0 - sparsity) * ndtr(-ratio) + sparsity * ndtr(-b))
+    return 2.0 * ((1.0 - sparsity) * scipy.special.ndtr(-ratio) + sparsity * scipy.special.ndtr(-b))
 
 
 def relative_mse(*, ratio: Array, tau: Array, sparsity: Array) -> Array:
@@ -44,7 +44,9 @@ def relative_mse(*, ratio: Array, tau: Array, sparsity: Array) -> Array:
     b = ratio * tau / sigma
     small = np.maximum(b, 1e-100)
     # p(b)/τ² = (c/σ)² p(b)/b², and γ(3/2, b²/2) = (b²/2)^{3/2}/Γ(5/2) + ... for small b.
-    bias = (ratio / sigma) ** 2 * (gammainc(1.5, 0.5 * small**2) / small**2 + 2.0 * ndtr(-b))
+    bias = (ratio / sigma) ** 2 * (
+        scipy.special.gammainc(1.5, 0.5 * small**2) / small**2 + 2.0 * scipy.special.ndtr(-b)
+    )
     return 2.0 * (1.0 - sparsity) * excess_moments(ratio)[1] + sparsity * (
         bias + 2.0 * excess_moments(b)[1]
     )
@@ -60,7 +62,7 @@ def measures(*, ratio: Array, tau: Array, sparsity: Array) -> dict[str, Array]:
         false = 2.0 * (1.0 - sparsity)
         return {
             "mse": tau**2 * relative_mse(ratio=ratio, tau=tau, sparsity=sparsity),
-            "overlap": 2.0 * sparsity * ndtr(-b),
+            "overlap": 2.0 * sparsity * scipy.special.ndtr(-b),
             "self_overlap": false * tau**2 * zero_second + 2.0 * sparsity * sigma**2 * second,
             "active": share_active(ratio=ratio, tau=tau, sparsity=sparsity),
             "l1_norm": false * tau * zero_first + 2.0 * sparsity * sigma * first,
@@ -73,7 +75,7 @@ def scaled_excess(x: Array) -> tuple[Array, Array]:
     Beyond 30 by the asymptotic series x^-2 - 3 x^-4 + 15 x^-6 - ...; before, the difference loses
     at most three digits.
     """
-    mills = math.sqrt(0.5 * math.pi) * erfcx(x * math.sqrt(0.5))
+    mills = math.sqrt(0.5 * math.pi) * scipy.special.erfcx(x * math.sqrt(0.5))
     inverse = 1.0 / np.maximum(x, _ASYMPTOTIC_FROM) ** 2
     series = np.zeros_like(inverse)
     for odd in (11, 9, 7, 5, 3, 1):

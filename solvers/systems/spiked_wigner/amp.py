@@ -9,7 +9,8 @@ import numpy as np
 from solvers.axes import Real
 from solvers.contract import Cost, Status
 from solvers.numerics import priors
-from solvers.systems.spiked_wigner.instance import Instance, to_host
+from solvers.numerics.lockstep import column_sums
+from solvers.systems.spiked_wigner.instance import Instance
 from solvers.systems.spiked_wigner.lanczos import leading
 from solvers.systems.spiked_wigner.model import system
 from solvers.systems.spiked_wigner.spectral import (
@@ -32,7 +33,7 @@ def _flops(*, dimension: Any, signal: Any, precision: Any, start: Any, **_: Any)
 
 
 @system.simulation(
-    version=1,
+    version=2,
     gives=(
         "overlap",
         "self_overlap",
@@ -112,15 +113,15 @@ def amp(
     trajectories = np.zeros((points, iterations + 1, 3))
     status = np.full(points, Status.MAX_STEPS)
     steps, residual = np.zeros(points, dtype=int), np.full(points, np.inf)
-    spike_size = float(to_host(xp.sum(instance.spike**2))) / dimension
+    spike_size = float(column_sums(instance.spike**2, xp)[0]) / dimension
     estimate = xp.zeros_like(field)
     t = 0
     while len(active):
         mean, variance = law.denoise(precision=xp.asarray(accuracy, dtype=real), field=field, xp=xp)
-        moved = np.sqrt(to_host(xp.sum((mean - estimate) ** 2, axis=0)) / dimension)
+        moved = np.sqrt(column_sums((mean - estimate) ** 2, xp) / dimension)
         estimate = mean
-        square = to_host(xp.sum(mean * mean, axis=0)) / dimension
-        along = to_host(xp.sum(mean * instance.spike, axis=0)) / dimension
+        square = column_sums(mean * mean, xp) / dimension
+        along = column_sums(mean * instance.spike, xp) / dimension
         measured = np.stack([along, square, np.broadcast_to(spike_size, square.shape)], axis=1)
         final[active] = measured
         if t <= iterations:
@@ -138,8 +139,8 @@ def amp(
             active, part, square = active[keep], part.take(keep), square[keep]
             estimate, variance, memory = (a[:, columns] for a in (estimate, variance, memory))
         if len(active):
-            correction = xp.mean(variance, axis=0) * memory
-            field = part.signal * part.product(estimate) - correction
+            onsager = xp.asarray(column_sums(variance, xp) / dimension, dtype=real)
+            field = part.signal * part.product(estimate) - onsager * memory
             memory = part.signal**2 * estimate
             accuracy = signal[active] ** 2 * square
             t += 1

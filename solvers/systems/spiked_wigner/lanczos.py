@@ -44,7 +44,7 @@ def leading(
     steps = np.zeros(points, dtype=int)
     active, part = np.arange(points), instance
     unit = start / xp.sqrt(xp.sum(start * start))
-    last = xp.broadcast_to(unit, (n, points))
+    last = xp.broadcast_to(unit.T, (points, n))
     basis = xp.zeros((points, 2 * _EVERY, n), dtype=start.dtype)
     # Diagonal and off-diagonal of the tridiagonal matrices, one row a step.
     alpha, beta = np.zeros((0, points)), np.zeros((0, points))
@@ -52,12 +52,14 @@ def leading(
         count = len(alpha) + 1
         if count > basis.shape[1]:
             basis = xp.concat([basis, xp.zeros_like(basis)], axis=1)
-        basis[:, count - 1, :] = last.T
-        image = part.product(last).T[:, :, None]
+        basis[:, count - 1, :] = last
+        # A vector of a point is contiguous: its sums do not depend on how many points there are.
+        image = xp.empty((len(active), n, 1), dtype=start.dtype)
+        image[:, :, 0] = part.product(last.T).T
         known = basis[:, :count, :]
         along = known @ image
-        image = (image - xp.matrix_transpose(known) @ along)[:, :, 0].T
-        size = xp.sqrt(xp.sum(image * image, axis=0))
+        image = (image - xp.matrix_transpose(known) @ along)[:, :, 0]
+        size = xp.sqrt(xp.sum(image * image, axis=1))
         alpha = np.concatenate([alpha, to_host(along[:, -1, 0])[None]])
         beta = np.concatenate([beta, to_host(size)[None]])
         ended = count >= np.minimum(max_steps[active], n)
@@ -76,8 +78,8 @@ def leading(
                 columns = xp.asarray(keep)
                 active, part = active[keep], part.take(keep)
                 alpha, beta, basis = alpha[:, keep], beta[:, keep], basis[columns]
-                image, size = image[:, columns], size[columns]
-        last = image / xp.where(size > 0, size, xp.ones_like(size))
+                image, size = image[columns], size[columns]
+        last = image / xp.where(size > 0, size, xp.ones_like(size))[:, None]
     return Leading(xp.stack(vectors, axis=1), value, residual, steps)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from solvers.axes import Integer, Real
 from solvers.contract import Cost, Status
-from solvers.systems.spiked_wigner.instance import Instance, to_host
+from solvers.numerics.lockstep import column_sums
+from solvers.systems.spiked_wigner.instance import Instance
 from solvers.systems.spiked_wigner.lanczos import leading
 from solvers.systems.spiked_wigner.model import system
 
@@ -37,7 +38,7 @@ def matrix_memory(*, dimension: Any, precision: Any, **_: Any) -> Any:
 
 
 @system.simulation(
-    version=1,
+    version=2,
     gives=("spectral_overlap", "cosine", "eigenvalue"),
     size="dimension",
     shares=("dimension", "seed"),
@@ -77,8 +78,8 @@ def spectral(*, signal, prior, dimension, seed, tolerance, max_steps, precision,
         tolerance=tolerance,
         max_steps=max_steps,
     )
-    along = to_host(xp.sum(found.vector * instance.spike, axis=0))
-    square = along**2 / float(to_host(xp.sum(instance.spike**2)))
+    along = column_sums(found.vector * instance.spike, xp)
+    square = along**2 / float(column_sums(instance.spike**2, xp)[0])
     # A Krylov space that has become the whole space gives the eigenvector, whatever its residual.
     done = (found.residual <= tolerance) | (found.steps >= dimension)
     return {

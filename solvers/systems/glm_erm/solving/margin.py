@@ -39,7 +39,6 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import to_device
-from scipy.linalg import LinAlgError
 
 from solvers.contract import Status
 from solvers.systems.glm_erm.solving.answer import Answer, settled
@@ -76,7 +75,7 @@ def multipliers(
     while steps < max_steps and stiffness <= stiffest:
         try:
             at = _inner(rows, gram, direct, w, b, stiffness, bound, outer, max_steps - steps, xp)
-        except LinAlgError:  # equal rows, at a stiffness beyond the precision of the numbers
+        except np.linalg.LinAlgError:  # equal rows, at a stiffness beyond what the numbers carry
             break
         w, inner, steps, outer = at.w, at.steps, steps + at.steps, outer + 1
         direct = at.direct

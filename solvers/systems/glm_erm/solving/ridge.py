@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 from array_api_compat import is_numpy_namespace, to_device
-from scipy.linalg import cho_factor, cho_solve
 
 from solvers.systems.glm_erm.solving.gram import Gram
 
@@ -102,7 +102,7 @@ def _inverse(gram: Any, c: float, xp: Any) -> Any:
     """The map r -> (gram + c)^-1 r."""
     if is_numpy_namespace(xp):
         gram[np.diag_indices(len(gram))] += c
-        factor = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-        return lambda r: cho_solve(factor, r, check_finite=False)
+        factor = scipy.linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
+        return lambda r: scipy.linalg.cho_solve(factor, r, check_finite=False)
     matrix = gram + c * xp.eye(gram.shape[0], dtype=gram.dtype)
     return lambda r: xp.linalg.solve(matrix, r)

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import to_device
-from scipy.linalg import LinAlgError
 
 from solvers.contract import Status
 from solvers.systems.glm_erm.solving.answer import Answer, settled
@@ -105,7 +104,7 @@ def logistic(
             max_steps=max_steps,
             xp=xp,
         )
-    except LinAlgError:
+    except np.linalg.LinAlgError:
         # A penalty lost to rounding; or none, and rows of signs that do not span all directions.
         return Answer(None, Status.NOT_FINITE, steps, math.nan, separable, FLAT)
     residual = gap(at) / objective(at)
@@ -144,7 +143,7 @@ def square(
             change = ridge.solve(
                 _missing(rows, weights, unknown, regularization, wide), tolerance=_REFINEMENT
             )
-        except LinAlgError:
+        except np.linalg.LinAlgError:
             break
         move = change @ inputs if wide else change
         unknown, weights = unknown + change, weights + move
