@@ -34,26 +34,53 @@ def one_by_one(method, count: int, values: dict) -> None:
         method(1, {n: v[i : i + 1] if n in method.columns else v for n, v in values.items()})
 
 
-def plain_gamp(alpha: float, dimension: int, tolerance: float = 1e-5, steps: int = 300) -> float:
+def plain_gamp(
+    alpha: float, dimension: int, noise: float, tolerance: float = 1e-5, steps: int = 300
+) -> float:
     """GAMP as one would write it: one alpha, binary weights, sign labels, library products."""
     rng = np.random.default_rng(0)
     rows = round(alpha * dimension)
     design = rng.standard_normal((rows, dimension), np.float32) * np.float32(dimension**-0.5)
     teacher = rng.choice(np.array([-1, 1], np.float32), dimension)
-    labels = np.sign(design @ teacher)
+    shift = rng.standard_normal(rows, np.float32) * np.float32(noise**0.5)
+    labels = np.sign(design @ teacher + shift)
     mean, variance, g = np.zeros(dimension, np.float32), 1.0, np.zeros(rows, np.float32)
     for _ in range(steps):
+        total = variance + noise
         omega = design @ mean - np.float32(variance) * g
-        x = -labels * omega / np.float32(np.sqrt(variance))
+        x = -labels * omega / np.float32(np.sqrt(total))
         h = np.float32(np.sqrt(2 / np.pi)) / erfcx(x * np.float32(np.sqrt(0.5)))
-        g = labels * h / np.float32(np.sqrt(variance))
-        precision = np.sum(h * (h - x)) / variance / dimension
+        g = labels * h / np.float32(np.sqrt(total))
+        precision = np.sum(h * (h - x)) / total / dimension
         new = np.tanh(np.float32(precision) * mean + design.T @ g)
         change = np.sqrt(np.mean((new - mean) ** 2) / max(variance, 1e-14))
         mean, variance = new, max(float(np.mean(1 - new**2)), 1e-14)
         if change < tolerance:
             break
     return float(mean @ teacher) / dimension
+
+
+def message_passing(dimension: int, alphas: list[float], noise: float) -> None:
+    """GAMP over a grid of alphas on one instance, beside one alpha at a time."""
+    gamp, count, values = columns(
+        "glm_bayes", "gamp", prior="rademacher", alpha=alphas, noise=noise, dimension=dimension,
+        seed=0,
+    )  # fmt: skip
+    for name, other in (
+        (
+            "one point at a time, plain NumPy",
+            lambda: [plain_gamp(a, dimension, noise) for a in alphas],
+        ),
+        ("one point at a time, phasesweep", lambda: one_by_one(gamp, count, values)),
+    ):
+        compare(
+            f"GAMP, dimension {dimension}, {count} alphas up to 2, noise {noise:g}, one instance",
+            ("lockstep (phasesweep)", lambda: gamp(count, values)),
+            (name, other),
+            work=count,
+            unit="points",
+            repeats=1,
+        )
 
 
 def both_starts(dimension: int, alphas: list[float]) -> None:
@@ -242,24 +269,8 @@ def main() -> None:
     """Print the comparisons."""
     given = arguments(dimension=3000, alphas=32, spins=20, rows=4000)
     alphas = np.linspace(2 / given.alphas, 2, given.alphas).tolist()
-    gamp, count, values = columns(
-        "glm_bayes", "gamp", prior="rademacher", alpha=alphas, dimension=given.dimension, seed=0
-    )
-    for name, other in (
-        (
-            "one point at a time, plain NumPy",
-            lambda: [plain_gamp(a, given.dimension) for a in alphas],
-        ),
-        ("one point at a time, phasesweep", lambda: one_by_one(gamp, len(alphas), values)),
-    ):
-        compare(
-            f"GAMP, dimension {given.dimension}, {count} alphas up to 2, one instance",
-            ("lockstep (phasesweep)", lambda: gamp(count, values)),
-            (name, other),
-            work=count,
-            unit="points",
-            repeats=1,
-        )
+    for noise in (0.0, 0.1):
+        message_passing(given.dimension, alphas, noise)
     both_starts(given.dimension * 2 // 3, alphas[1::2])
     for count in (1, 4, 8, 32):
         reading_rates(given.dimension, count, given.repeats)
