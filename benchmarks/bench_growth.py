@@ -222,9 +222,9 @@ def apart(function: Callable[..., object], *given: object) -> object:
 
 
 def _measured(table: Table, size: int, folder: Path) -> Measured:
-    smallest = folder / "smallest"
-    smallest.mkdir(exist_ok=True)
-    if table.prepare and not any(smallest.iterdir()):
+    smallest = folder / f"before_{size}"
+    smallest.mkdir()
+    if table.prepare:
         table.prepare(table.sizes[0], smallest)
     table.work(table.sizes[0], smallest)
     floor, started = _peak(), time.process_time()

@@ -66,6 +66,7 @@ def measured(function: Callable[[Path], None], path: Path) -> Cost:
 
 
 def _measured(function: Callable[[Path], None], path: Path) -> Cost:
+    import scipy.special  # noqa: F401 - by the first point that is solved
     import xarray  # noqa: F401
     import zarr  # noqa: F401
 
@@ -178,13 +179,11 @@ def alternatives(count: int, folder: Path) -> None:
         columns = {n: points.columns[n][position : position + 1] for n in method.columns}
         return float(method(1, columns | single)["probability_separable"][0])
 
-    def in_files() -> None:
-        target = folder / "files"
-        target.mkdir(exist_ok=True)
+    def in_files(target: Path) -> None:
         for i in range(len(points)):
             (target / f"{i}.json").write_text(json.dumps([points.point(i), one(i)], default=str))
 
-    def in_tasks() -> None:
+    def in_tasks(_: Path) -> None:
         from distributed import Client, LocalCluster
 
         with (
@@ -195,15 +194,15 @@ def alternatives(count: int, folder: Path) -> None:
         ):
             client.gather(client.map(one, range(len(points)), pure=False))
 
-    def in_joblib() -> None:
+    def in_joblib(target: Path) -> None:
         from joblib import Memory
 
-        remembered = Memory(folder / "joblib", verbose=0).cache(_joblib_point, ignore=["call"])
+        remembered = Memory(target, verbose=0).cache(_joblib_point, ignore=["call"])
         for i in range(len(points)):
             remembered(points.point(i), call=lambda i=i: one(i))
 
-    def together() -> None:
-        run(points, Cache(folder / "together"), cluster=None, quiet=True)
+    def together(target: Path) -> None:
+        run(points, Cache(target), cluster=None, quiet=True)
 
     ways = {
         "phasesweep": together,
@@ -211,12 +210,18 @@ def alternatives(count: int, folder: Path) -> None:
         "one Dask task a point, not stored": in_tasks,
         "joblib.Memory": in_joblib,
     }
-    print(f"{len(points):,} points, solver included")
-    rates = {}
+    print(f"{len(points):,} points, solver included; the best of three")
+    one(0)
+    rates: dict[str, float] = {}
     for name, way in ways.items():
-        started, worked = time.perf_counter(), time.process_time()
-        way()
-        wall, rates[name] = time.perf_counter() - started, time.process_time() - worked
+        found = []
+        for number in range(3):
+            target = folder / f"way_{len(rates)}" / str(number)
+            target.mkdir(parents=True)
+            started, worked = time.perf_counter(), time.process_time()
+            way(target)
+            found.append((time.process_time() - worked, time.perf_counter() - started))
+        rates[name], wall = min(found)
         each, ratio = 1e6 / len(points), rates[name] / rates["phasesweep"]
         print(
             f"    {name:<36} {each * wall:10.1f} wall {each * rates[name]:10.1f} processor "
