@@ -19,7 +19,7 @@ import yaml
 
 from phasesweep.cache import Cache
 from phasesweep.cache.segment import read_keys
-from solvers.contract import Status
+from solvers.contract import Status, load_system
 
 ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent
@@ -56,7 +56,8 @@ def sweep_file(folder: Path, name: str, *, seeds: int, pause: float, megabytes: 
 
 
 def stored(data: Path, system: str = "toy", method: str = "measure") -> int:
-    return len(Cache(data / "cache").present(system, method, 1))
+    version = 1 if system == "toy" else load_system(system).methods[method].version
+    return len(Cache(data / "cache").present(system, method, version))
 
 
 def every_point_once(data: Path, expected: int) -> None:
