@@ -28,19 +28,15 @@ def forward(matrix: Any, columns: Any, rows: np.ndarray, *, xp: Any) -> Any:
 
 def backward(matrix: Any, factors: Any, rows: np.ndarray, *, xp: Any) -> Any:
     """X^T·factors, shape (dimension, n); `factors` (its rows, n)."""
-    count, dimension = factors.shape[1], matrix.shape[1]
-    order, end = np.argsort(-rows, kind="stable"), lockstep.whole_tiles(int(rows.max(initial=0)))
+    count, order = factors.shape[1], np.argsort(-rows, kind="stable")
     numpy = array_api_compat.is_numpy_namespace(xp)
-    size = lockstep.CPU_BLOCK if numpy else lockstep.GPU_BLOCK
     ordered = padded(factors.T[order]) if numpy else factors.T[xp.asarray(order), :]
-    total = xp.zeros((up(count) if numpy else count, dimension), dtype=matrix.dtype)
-    for start in range(0, end, size):
-        block = slice(start, min(start + size, end))
-        some = int(np.count_nonzero(rows > start))
+    total = xp.zeros((len(ordered), matrix.shape[1]), dtype=matrix.dtype)
+    for block, some in lockstep.blocks(rows, *matrix.shape, xp=xp):
         if numpy:
             sums(matrix[block], ordered[: up(some), block], total)
         else:
             device.sums(matrix[block, :], ordered[:some, block], total[:some, :], None, PLAIN, xp)
-    answer = xp.empty((dimension, count), dtype=matrix.dtype)
+    answer = xp.empty((matrix.shape[1], count), dtype=matrix.dtype)
     answer[:, xp.asarray(order)] = total[:count].T
     return answer
