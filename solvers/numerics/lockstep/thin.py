@@ -4,9 +4,10 @@ A library packs the matrix for every product, which pays for square ones, and ro
 differently in products of different widths. These kernels keep 12 sums in registers (`dots`: three
 rows by four columns, or twelve rows by a lone one) or four columns in the first-level cache
 (`sums`: four rows at a time); they reach about four fifths of the library's square-product rate for
-32 columns and three times its rate for 8 (benchmarks/RESULTS.md). Every number is made by the same
-sums wherever its column stands, and whether it stands alone: what a column gets does not depend on
-the others, to the last bit. They use one thread: a machine is filled by one process per core.
+32 columns, and twice the rate of its thin products for 8 (benchmarks/RESULTS.md). Every number is
+made by the same sums wherever its column stands, and whether it stands alone: what a column gets
+does not depend on the others, to the last bit. They use one thread: a machine is filled by one
+process per core.
 """
 
 from __future__ import annotations
