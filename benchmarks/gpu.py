@@ -69,7 +69,11 @@ def device_namespace(rehearse: bool) -> Any:
         if not cupy.cuda.is_available():
             raise ImportError
     except ImportError:
-        sys.exit("the benchmark needs cupy and a CUDA device; try --rehearse for the CPU")
+        print(
+            "the benchmark needs cupy and a CUDA device; try --rehearse for the CPU",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     return importlib.import_module("array_api_compat.cupy")
 
 
